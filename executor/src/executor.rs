@@ -112,7 +112,9 @@ impl Executor {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         quell_cancel::set_current_task(current_task);
         let reactor_parks = parts.parker.is_none();
-        let parker = parts.parker.unwrap_or_else(|| Box::<crate::park::ThreadParker>::default());
+        let parker = parts
+            .parker
+            .unwrap_or_else(|| Box::<crate::park::ThreadParker>::default());
         let home = Home::acquire();
         home.set_unparker(parker.unparker());
         let estate = home.take_estate();
@@ -175,7 +177,9 @@ impl Executor {
     /// Polls what is ready.
     fn run_ready(&self) -> Ran {
         while self.polls_left.get() > 0 {
-            let Some(slot) = self.ready.pop() else { return Ran::Idle };
+            let Some(slot) = self.ready.pop() else {
+                return Ran::Idle;
+            };
             self.polls_left.set(self.polls_left.get() - 1);
             match slot.dequeue() {
                 Popped::Live if slot.key == MAIN => return Ran::Main,
@@ -202,7 +206,10 @@ impl Executor {
             Some(_) if header.state.get() == State::Draining => task.drained(),
             Some(scope) => self.stop(task, scope),
         };
-        self.tracer.event(|| Event::PollEnd { task: header.id, done });
+        self.tracer.event(|| Event::PollEnd {
+            task: header.id,
+            done,
+        });
         self.current.set(None);
         if done {
             self.retire(slot, task);
@@ -240,7 +247,9 @@ impl Executor {
         };
         drop(tasks);
         drop(entry);
-        self.tracer.event(|| Event::Finished { task: task.header.id });
+        self.tracer.event(|| Event::Finished {
+            task: task.header.id,
+        });
         task.announce();
     }
 
@@ -277,7 +286,11 @@ impl Executor {
             }
         }
         self.polls_left.set(INTERVAL);
-        self.park(self.timers.next_wake().map(|at| at.saturating_duration_since(self.clock.now())));
+        self.park(
+            self.timers
+                .next_wake()
+                .map(|at| at.saturating_duration_since(self.clock.now())),
+        );
         self.take_messages();
         self.fire_timers();
     }
@@ -330,7 +343,10 @@ impl Executor {
     }
 
     /// The reactor. Made when the first socket is.
-    #[cfg_attr(not(feature = "net"), expect(dead_code, reason = "there are no sockets"))]
+    #[cfg_attr(
+        not(feature = "net"),
+        expect(dead_code, reason = "there are no sockets")
+    )]
     pub(crate) fn reactor(&self) -> io::Result<Rc<Reactor>> {
         if let Some(reactor) = self.reactor.get() {
             return Ok(reactor.clone());
@@ -443,7 +459,9 @@ impl Executor {
             MAIN => self.main_scope.borrow().clone(),
             key => {
                 let tasks = self.tasks.borrow();
-                let task = tasks[key as usize].as_ref().expect("the running task is in the table");
+                let task = tasks[key as usize]
+                    .as_ref()
+                    .expect("the running task is in the table");
                 Some(task.header.scope().clone())
             }
         }
@@ -469,7 +487,9 @@ impl Executor {
     }
 
     pub(crate) fn this(&self) -> Rc<Self> {
-        self.this.upgrade().expect("whoever has a reference holds the executor")
+        self.this
+            .upgrade()
+            .expect("whoever has a reference holds the executor")
     }
 
     // ---- the end ----
@@ -488,8 +508,12 @@ impl Executor {
     }
 
     fn cancel_all(&self, reason: &Reason) {
-        let tasks: Vec<TaskRef> =
-            self.tasks.borrow().iter().filter_map(|(_, task)| task.clone()).collect();
+        let tasks: Vec<TaskRef> = self
+            .tasks
+            .borrow()
+            .iter()
+            .filter_map(|(_, task)| task.clone())
+            .collect();
         for task in tasks {
             task.header.scope().cancel_with(reason.clone());
         }
@@ -554,7 +578,10 @@ impl Drop for Executor {
             }
         }
         let next_timer = self.timers.next_serial();
-        self.home.release(Estate { pages: self.pages.take(), next_timer });
+        self.home.release(Estate {
+            pages: self.pages.take(),
+            next_timer,
+        });
     }
 }
 

@@ -48,7 +48,10 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(home: &'static Home) -> Arc<Self> {
-        Arc::new(Self { home, closed: Mutex::new(false) })
+        Arc::new(Self {
+            home,
+            closed: Mutex::new(false),
+        })
     }
 
     pub(crate) fn close(&self) {
@@ -96,8 +99,13 @@ impl RemoteHandle {
         F::Output: Send + 'static,
     {
         let scope = CancelHandle::new(None);
-        let packet = Arc::new(Packet { state: Mutex::new(PacketState::Waiting(None)) });
-        let delivery = Delivery { packet: packet.clone(), scope: scope.clone() };
+        let packet = Arc::new(Packet {
+            state: Mutex::new(PacketState::Waiting(None)),
+        });
+        let delivery = Delivery {
+            packet: packet.clone(),
+            scope: scope.clone(),
+        };
         let spawned_at = Location::caller();
         self.link.call(move |executor| {
             // Made by the task's first poll: a panic in `make` is the task's, and a task that was
@@ -123,7 +131,8 @@ impl RemoteHandle {
     #[track_caller]
     pub fn shutdown(&self) -> bool {
         let reason = Reason::new(CancelKind::Shutdown);
-        self.link.call(move |executor| executor.request_shutdown(&reason))
+        self.link
+            .call(move |executor| executor.request_shutdown(&reason))
     }
 
     /// Whether the executor is gone.
@@ -134,7 +143,9 @@ impl RemoteHandle {
 
 impl fmt::Debug for RemoteHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteHandle").field("closed", &self.is_closed()).finish()
+        f.debug_struct("RemoteHandle")
+            .field("closed", &self.is_closed())
+            .finish()
     }
 }
 
@@ -194,7 +205,9 @@ impl<T> Future for RemoteJoinHandle<T> {
 
 impl<T> fmt::Debug for RemoteJoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteJoinHandle").field("finished", &self.is_finished()).finish()
+        f.debug_struct("RemoteJoinHandle")
+            .field("finished", &self.is_finished())
+            .finish()
     }
 }
 
@@ -218,7 +231,9 @@ struct Delivery<T> {
 impl<T> Delivery<T> {
     fn deliver(&self, outcome: Result<T, JoinError>) {
         let mut state = self.packet.state.lock();
-        let PacketState::Waiting(waker) = &mut *state else { return };
+        let PacketState::Waiting(waker) = &mut *state else {
+            return;
+        };
         let waker = waker.take();
         *state = PacketState::Delivered(outcome);
         drop(state);
@@ -231,7 +246,10 @@ impl<T> Delivery<T> {
 
 impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
-        let error = self.scope.cancelled().map_or(JoinError::ExecutorGone, JoinError::Cancelled);
+        let error = self
+            .scope
+            .cancelled()
+            .map_or(JoinError::ExecutorGone, JoinError::Cancelled);
         self.deliver(Err(error));
     }
 }

@@ -92,7 +92,11 @@ impl Runtime {
     /// already.
     pub fn run<F: Future>(&self, main: F) -> Result<F::Output, RunError> {
         let enter = self.enter("run");
-        let watch = if self.signals { Some(Watch::new(&enter)?) } else { None };
+        let watch = if self.signals {
+            Some(Watch::new(&enter)?)
+        } else {
+            None
+        };
         let (main, scope) = cancellable(main);
         enter.set_main_scope(Some(scope.clone()));
         // Whatever becomes of `main`, the others are asked to stop.
@@ -201,7 +205,9 @@ impl Drop for Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("alive", &self.alive()).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("alive", &self.alive())
+            .finish_non_exhaustive()
     }
 }
 
@@ -229,7 +235,10 @@ impl Builder {
             tracer: Tracer::default(),
             seed: None,
         };
-        Self { parts, signals: true }
+        Self {
+            parts,
+            signals: true,
+        }
     }
 
     /// Another clock.
@@ -276,7 +285,10 @@ impl Builder {
     ///
     /// None at present: what can fail is made when it is first needed.
     pub fn build(self) -> io::Result<Runtime> {
-        Ok(Runtime { executor: Executor::new(self.parts), signals: self.signals })
+        Ok(Runtime {
+            executor: Executor::new(self.parts),
+            signals: self.signals,
+        })
     }
 }
 
@@ -288,7 +300,9 @@ impl Default for Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("signals", &self.signals).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("signals", &self.signals)
+            .finish_non_exhaustive()
     }
 }
 
@@ -326,7 +340,10 @@ impl RunError {
     /// ```
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Cancelled { signal: Some(signal), .. } => signal.exit_code(),
+            Self::Cancelled {
+                signal: Some(signal),
+                ..
+            } => signal.exit_code(),
             _ => ExitCode::FAILURE,
         }
     }

@@ -34,8 +34,15 @@ pub fn interval(period: Duration) -> Interval {
 /// If `period` is zero.
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    assert!(period > Duration::ZERO, "an interval needs a period longer than zero");
-    Interval { sleep: sleep_until(start), period, missed: MissedTickBehavior::default() }
+    assert!(
+        period > Duration::ZERO,
+        "an interval needs a period longer than zero"
+    );
+    Interval {
+        sleep: sleep_until(start),
+        period,
+        missed: MissedTickBehavior::default(),
+    }
 }
 
 /// What an [`Interval`] does when a tick was missed because nobody was waiting for it. The same
@@ -98,7 +105,8 @@ impl Interval {
             MissedTickBehavior::Skip => {
                 let late = (now - planned).as_nanos() % self.period.as_nanos();
                 // Less than a period, which is a `Duration` itself.
-                let late = Duration::new((late / 1_000_000_000) as u64, (late % 1_000_000_000) as u32);
+                let late =
+                    Duration::new((late / 1_000_000_000) as u64, (late % 1_000_000_000) as u32);
                 deadline_after(now, self.period - late)
             }
         }

@@ -27,7 +27,12 @@ use std::time::{Duration, Instant};
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
     let start = context::with(|executor| Some(executor?.clock.now()));
-    Sleep { due: start.map_or(Due::After(duration), |now| Due::At(deadline_after(now, duration))), timer: None }
+    Sleep {
+        due: start.map_or(Due::After(duration), |now| {
+            Due::At(deadline_after(now, duration))
+        }),
+        timer: None,
+    }
 }
 
 /// Waits until `deadline`. Ready at once if that has passed.
@@ -36,7 +41,10 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// As [`sleep`].
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { due: Due::At(deadline), timer: None }
+    Sleep {
+        due: Due::At(deadline),
+        timer: None,
+    }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -79,13 +87,18 @@ impl Sleep {
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         let this = self.get_mut();
         this.due = Due::At(deadline);
-        let Some(Registration { home, key }) = this.timer.take() else { return };
+        let Some(Registration { home, key }) = this.timer.take() else {
+            return;
+        };
         // The waiting task goes with the timer, if that can be done here. Elsewhere the old timer
         // stays, so that somebody polls.
         this.timer = context::with(|executor| match executor {
             Some(executor) if std::ptr::eq(executor.home, home) => {
                 let waker = executor.timers.take(key)?;
-                Some(Registration { home, key: executor.timers.insert(deadline, waker) })
+                Some(Registration {
+                    home,
+                    key: executor.timers.insert(deadline, waker),
+                })
             }
             _ => Some(Registration { home, key }),
         });
@@ -110,12 +123,17 @@ impl Sleep {
             self.unregister();
         }
         let key = executor.timers.insert(deadline, cx.waker().clone());
-        self.timer = Some(Registration { home: executor.home, key });
+        self.timer = Some(Registration {
+            home: executor.home,
+            key,
+        });
         Poll::Pending
     }
 
     fn unregister(&mut self) {
-        let Some(Registration { home, key }) = self.timer.take() else { return };
+        let Some(Registration { home, key }) = self.timer.take() else {
+            return;
+        };
         context::with(|executor| match executor {
             Some(executor) if std::ptr::eq(executor.home, home) => executor.timers.remove(key),
             _ => home.send(Message::DropTimer(key)),
@@ -147,6 +165,8 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish_non_exhaustive()
+        f.debug_struct("Sleep")
+            .field("deadline", &self.deadline())
+            .finish_non_exhaustive()
     }
 }
