@@ -18,13 +18,7 @@ use std::task::{Context, Poll};
 /// Dropping the returned future drops the inner one and counts as its end.
 pub fn cancellable<F: Future>(future: F) -> (Cancellable<F>, CancelHandle) {
     let handle = CancelHandle::new(None);
-    (
-        Cancellable {
-            future: Some(future),
-            handle: handle.clone(),
-        },
-        handle,
-    )
+    (Cancellable { future: Some(future), handle: handle.clone() }, handle)
 }
 
 pin_project! {
@@ -84,8 +78,6 @@ impl<F: Future> Future for Cancellable<F> {
 
 impl<F> fmt::Debug for Cancellable<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cancellable")
-            .field("handle", &self.handle)
-            .finish_non_exhaustive()
+        f.debug_struct("Cancellable").field("handle", &self.handle).finish_non_exhaustive()
     }
 }

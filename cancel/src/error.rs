@@ -22,9 +22,7 @@ impl Cancelled {
 
     /// The first reason: the one that made it stop.
     pub fn reason(&self) -> &Reason {
-        self.handle
-            .reason()
-            .expect("a request has been made before `Cancelled` can exist")
+        self.handle.reason().expect("a request has been made before `Cancelled` can exist")
     }
 
     /// The reasons of requests that came later, oldest first; at most

@@ -38,18 +38,13 @@ impl CancelHandle {
     /// A request that has not been made yet. `waker` is woken when it is. For executors; everybody
     /// else gets a handle from [`cancellable`](crate::cancellable) or from a task.
     pub fn new(waker: Option<Waker>) -> Self {
-        let state = State {
-            waker,
-            ..State::default()
-        };
+        let state = State { waker, ..State::default() };
         let shared = Shared {
             requested: AtomicBool::new(false),
             first: OnceLock::new(),
             state: Mutex::new(state),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Asks the future to stop: its next poll drops it and yields [`Cancelled`].
@@ -74,10 +69,7 @@ impl CancelHandle {
     /// For a future that has none this is the same as [`cancel`](Self::cancel): destructors run.
     #[track_caller]
     pub fn abort(&self) -> bool {
-        self.request(
-            Reason::new(CancelKind::Explicit).with_message("aborted"),
-            true,
-        )
+        self.request(Reason::new(CancelKind::Explicit).with_message("aborted"), true)
     }
 
     fn request(&self, reason: Reason, abort: bool) -> bool {
@@ -151,15 +143,8 @@ impl CancelHandle {
     /// Sets who is woken by a request, and answers whether one has been made. For executors.
     pub fn set_waker(&self, waker: &Waker) -> bool {
         let mut state = self.lock();
-        let current = state
-            .waker
-            .as_ref()
-            .is_some_and(|current| current.will_wake(waker));
-        let old = if current {
-            None
-        } else {
-            state.waker.replace(waker.clone())
-        };
+        let current = state.waker.as_ref().is_some_and(|current| current.will_wake(waker));
+        let old = if current { None } else { state.waker.replace(waker.clone()) };
         drop(state);
         drop(old);
         self.is_requested()
@@ -168,10 +153,7 @@ impl CancelHandle {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A poisoned lock means that a foreign waker panicked while it was cloned. The state
         // behind it is whole: no field is half written at any point where user code runs.
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -89,12 +89,7 @@ impl Reason {
     #[track_caller]
     pub fn new(kind: CancelKind) -> Self {
         let by = CURRENT_TASK.get().and_then(|current| current());
-        Self {
-            kind,
-            message: None,
-            by,
-            location: Location::caller(),
-        }
+        Self { kind, message: None, by, location: Location::caller() }
     }
 
     /// The same reason with a text for people.

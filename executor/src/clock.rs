@@ -59,10 +59,7 @@ pub struct VirtualClock {
 impl VirtualClock {
     /// A clock that stands at the present time.
     pub fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            elapsed: Rc::default(),
-        }
+        Self { start: Instant::now(), elapsed: Rc::default() }
     }
 
     /// How far the clock has moved since it was made.

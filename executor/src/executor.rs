@@ -78,8 +78,6 @@ pub(crate) struct Executor {
     main_scope: RefCell<Option<CancelHandle>>,
     /// Whether it is running: entered on its thread, here or further down the stack.
     entered: Cell<bool>,
-    /// Whether it must close as soon as it runs no more.
-    close_later: Cell<bool>,
     /// No task is accepted any more.
     closed: Cell<bool>,
     /// Ids this executor may give out.
@@ -112,9 +110,7 @@ impl Executor {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         quell_cancel::set_current_task(current_task);
         let reactor_parks = parts.parker.is_none();
-        let parker = parts
-            .parker
-            .unwrap_or_else(|| Box::<crate::park::ThreadParker>::default());
+        let parker = parts.parker.unwrap_or_else(|| Box::<crate::park::ThreadParker>::default());
         let home = Home::acquire();
         home.set_unparker(parker.unparker());
         let estate = home.take_estate();
@@ -136,7 +132,6 @@ impl Executor {
             adopted: RefCell::new(None),
             main_scope: RefCell::new(None),
             entered: Cell::new(false),
-            close_later: Cell::new(false),
             closed: Cell::new(false),
             ids: Cell::new((0, 0)),
             link: OnceCell::new(),
@@ -206,10 +201,7 @@ impl Executor {
             Some(_) if header.state.get() == State::Draining => task.drained(),
             Some(scope) => self.stop(task, scope),
         };
-        self.tracer.event(|| Event::PollEnd {
-            task: header.id,
-            done,
-        });
+        self.tracer.event(|| Event::PollEnd { task: header.id, done });
         self.current.set(None);
         if done {
             self.retire(slot, task);
@@ -247,9 +239,7 @@ impl Executor {
         };
         drop(tasks);
         drop(entry);
-        self.tracer.event(|| Event::Finished {
-            task: task.header.id,
-        });
+        self.tracer.event(|| Event::Finished { task: task.header.id });
         task.announce();
     }
 
@@ -286,11 +276,7 @@ impl Executor {
             }
         }
         self.polls_left.set(INTERVAL);
-        self.park(
-            self.timers
-                .next_wake()
-                .map(|at| at.saturating_duration_since(self.clock.now())),
-        );
+        self.park(self.timers.next_wake().map(|at| at.saturating_duration_since(self.clock.now())));
         self.take_messages();
         self.fire_timers();
     }
@@ -343,10 +329,7 @@ impl Executor {
     }
 
     /// The reactor. Made when the first socket is.
-    #[cfg_attr(
-        not(feature = "net"),
-        expect(dead_code, reason = "there are no sockets")
-    )]
+    #[cfg_attr(not(feature = "net"), expect(dead_code, reason = "there are no sockets"))]
     pub(crate) fn reactor(&self) -> io::Result<Rc<Reactor>> {
         if let Some(reactor) = self.reactor.get() {
             return Ok(reactor.clone());
@@ -398,10 +381,8 @@ impl Executor {
     }
 
     fn install(&self, slot: &'static Slot, task: TaskRef) {
-        self.tracer.event(|| Event::Spawn {
-            task: task.header.id,
-            spawned_at: task.header.spawned_at,
-        });
+        self.tracer
+            .event(|| Event::Spawn { task: task.header.id, spawned_at: task.header.spawned_at });
         let key = self.tasks.borrow_mut().insert(Some(task));
         debug_assert_eq!(key, slot.key as usize);
         self.alive.set(self.alive.get() + 1);
@@ -459,9 +440,7 @@ impl Executor {
             MAIN => self.main_scope.borrow().clone(),
             key => {
                 let tasks = self.tasks.borrow();
-                let task = tasks[key as usize]
-                    .as_ref()
-                    .expect("the running task is in the table");
+                let task = tasks[key as usize].as_ref().expect("the running task is in the table");
                 Some(task.header.scope().clone())
             }
         }
@@ -487,9 +466,7 @@ impl Executor {
     }
 
     pub(crate) fn this(&self) -> Rc<Self> {
-        self.this
-            .upgrade()
-            .expect("whoever has a reference holds the executor")
+        self.this.upgrade().expect("whoever has a reference holds the executor")
     }
 
     // ---- the end ----
@@ -508,15 +485,14 @@ impl Executor {
     }
 
     fn cancel_all(&self, reason: &Reason) {
-        let tasks: Vec<TaskRef> = self
-            .tasks
-            .borrow()
-            .iter()
-            .filter_map(|(_, task)| task.clone())
-            .collect();
-        for task in tasks {
+        for task in self.tasks() {
             task.header.scope().cancel_with(reason.clone());
         }
+    }
+
+    /// The tasks that are not done. A copy, because whatever is done with them may spawn.
+    fn tasks(&self) -> Vec<TaskRef> {
+        self.tasks.borrow().iter().filter_map(|(_, task)| task.clone()).collect()
     }
 
     /// Asks all tasks to stop and polls them until they have, and those that their destructors
@@ -541,16 +517,8 @@ impl Executor {
 
     /// It runs no more.
     pub(crate) fn leave(&self) {
-        if self.close_later.get() {
-            self.close();
-        }
         self.entered.set(false);
         self.home.leave();
-    }
-
-    /// Closes as soon as it runs no more.
-    pub(crate) fn close_later(&self) {
-        self.close_later.set(true);
     }
 
     /// Ends all tasks and accepts no new ones.
@@ -565,23 +533,28 @@ impl Executor {
         // above: what they spawn now is refused.
         self.take_messages();
         self.stop_all(&reason);
+        // What is left has been dropped and waits for tasks of another executor, to which it had
+        // forwarded the request. It cannot wait any longer.
+        for task in self.tasks() {
+            self.retire(task.header.slot.expect("it is in the table"), &task);
+        }
     }
 }
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        // What has been sent and not taken in: calls are dropped, which tells their senders; slots
-        // must not be left marked as being in the queue.
+        // No slot may be left marked as being in a queue: the next executor gets them.
+        while let Some(slot) = self.ready.pop() {
+            slot.dequeue();
+        }
+        // What has been sent and not taken in. Calls are dropped, which tells their senders.
         for message in self.home.messages() {
             if let Message::Wake(slot) = message {
                 slot.dequeue_remote();
             }
         }
         let next_timer = self.timers.next_serial();
-        self.home.release(Estate {
-            pages: self.pages.take(),
-            next_timer,
-        });
+        self.home.release(Estate { pages: self.pages.take(), next_timer });
     }
 }
 

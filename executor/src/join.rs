@@ -52,10 +52,7 @@ pub struct JoinHandle<T> {
 impl<T: 'static> JoinHandle<T> {
     /// The caller answers for `T` being the type of the task's output; if not, taking it panics.
     pub(crate) fn new(task: TaskRef) -> Self {
-        Self {
-            task,
-            output: PhantomData,
-        }
+        Self { task, output: PhantomData }
     }
 
     pub(crate) fn set_name(&self, name: Cow<'static, str>) {
@@ -85,11 +82,7 @@ impl<T: 'static> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn join_forwarding(self) -> JoinForwarding<T> {
-        JoinForwarding {
-            handle: self,
-            called_at: Location::caller(),
-            finished: false,
-        }
+        JoinForwarding { handle: self, called_at: Location::caller(), finished: false }
     }
 
     /// Asks the task to stop and waits until it has. The answer is the task's output if it had
@@ -220,10 +213,7 @@ impl<T: 'static> Drop for JoinForwarding<T> {
             return;
         }
         let message = format!("its waiter at {} was dropped", self.called_at);
-        request_stop(
-            &task.header,
-            Reason::new(CancelKind::Parent).with_message(message),
-        );
+        request_stop(&task.header, Reason::new(CancelKind::Parent).with_message(message));
         // If the waiter is being stopped at this moment, its end must wait for the task's end.
         context::with(|executor| {
             if let Some(executor) = executor {
@@ -333,9 +323,7 @@ impl Panic {
     /// The panic's message, if it was a text, as nearly all are.
     pub fn message(&self) -> Option<String> {
         let payload = self.inner.payload.lock();
-        let text = payload
-            .downcast_ref::<&'static str>()
-            .map(ToString::to_string);
+        let text = payload.downcast_ref::<&'static str>().map(ToString::to_string);
         text.or_else(|| payload.downcast_ref::<String>().cloned())
     }
 

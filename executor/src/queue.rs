@@ -25,10 +25,7 @@ impl ReadyQueue {
             None => Order::Fifo,
             Some(seed) => Order::Shuffled(Cell::new(seed)),
         };
-        Self {
-            slots: RefCell::default(),
-            order,
-        }
+        Self { slots: RefCell::default(), order }
     }
 
     #[inline]
@@ -51,9 +48,7 @@ impl ReadyQueue {
 
     /// Takes one slot out of turn. Linear; for the end of the main future only.
     pub(crate) fn remove(&self, slot: &'static Slot) {
-        self.slots
-            .borrow_mut()
-            .retain(|queued| !std::ptr::eq(*queued, slot));
+        self.slots.borrow_mut().retain(|queued| !std::ptr::eq(*queued, slot));
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -48,10 +48,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(home: &'static Home) -> Arc<Self> {
-        Arc::new(Self {
-            home,
-            closed: Mutex::new(false),
-        })
+        Arc::new(Self { home, closed: Mutex::new(false) })
     }
 
     pub(crate) fn close(&self) {
@@ -99,13 +96,8 @@ impl RemoteHandle {
         F::Output: Send + 'static,
     {
         let scope = CancelHandle::new(None);
-        let packet = Arc::new(Packet {
-            state: Mutex::new(PacketState::Waiting(None)),
-        });
-        let delivery = Delivery {
-            packet: packet.clone(),
-            scope: scope.clone(),
-        };
+        let packet = Arc::new(Packet { state: Mutex::new(PacketState::Waiting(None)) });
+        let delivery = Delivery { packet: packet.clone(), scope: scope.clone() };
         let spawned_at = Location::caller();
         self.link.call(move |executor| {
             // Made by the task's first poll: a panic in `make` is the task's, and a task that was
@@ -131,8 +123,7 @@ impl RemoteHandle {
     #[track_caller]
     pub fn shutdown(&self) -> bool {
         let reason = Reason::new(CancelKind::Shutdown);
-        self.link
-            .call(move |executor| executor.request_shutdown(&reason))
+        self.link.call(move |executor| executor.request_shutdown(&reason))
     }
 
     /// Whether the executor is gone.
@@ -143,9 +134,7 @@ impl RemoteHandle {
 
 impl fmt::Debug for RemoteHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteHandle")
-            .field("closed", &self.is_closed())
-            .finish()
+        f.debug_struct("RemoteHandle").field("closed", &self.is_closed()).finish()
     }
 }
 
@@ -187,10 +176,12 @@ impl<T> Future for RemoteJoinHandle<T> {
     ///
     /// If polled again after it returned `Ready`.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloned before and dropped after the lock is held: a foreign waker may do anything.
+        let new = cx.waker().clone();
         let mut state = self.packet.state.lock();
         match &mut *state {
             PacketState::Waiting(waker) => {
-                let old = waker.replace(cx.waker().clone());
+                let old = waker.replace(new);
                 drop(state);
                 drop(old);
                 Poll::Pending
@@ -205,9 +196,7 @@ impl<T> Future for RemoteJoinHandle<T> {
 
 impl<T> fmt::Debug for RemoteJoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteJoinHandle")
-            .field("finished", &self.is_finished())
-            .finish()
+        f.debug_struct("RemoteJoinHandle").field("finished", &self.is_finished()).finish()
     }
 }
 
@@ -246,10 +235,7 @@ impl<T> Delivery<T> {
 
 impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
-        let error = self
-            .scope
-            .cancelled()
-            .map_or(JoinError::ExecutorGone, JoinError::Cancelled);
+        let error = self.scope.cancelled().map_or(JoinError::ExecutorGone, JoinError::Cancelled);
         self.deliver(Err(error));
     }
 }

@@ -92,11 +92,7 @@ impl Runtime {
     /// already.
     pub fn run<F: Future>(&self, main: F) -> Result<F::Output, RunError> {
         let enter = self.enter("run");
-        let watch = if self.signals {
-            Some(Watch::new(&enter)?)
-        } else {
-            None
-        };
+        let watch = if self.signals { Some(Watch::new(&enter)?) } else { None };
         let (main, scope) = cancellable(main);
         enter.set_main_scope(Some(scope.clone()));
         // Whatever becomes of `main`, the others are asked to stop.
@@ -195,19 +191,14 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        match Enter::new(&self.executor) {
-            Ok(executor) => executor.close(),
-            // Dropped by one of its own tasks.
-            Err(_) => self.executor.close_later(),
-        }
+        let executor = Enter::new(&self.executor);
+        executor.expect("a runtime is borrowed while it runs, and so not dropped").close();
     }
 }
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("alive", &self.alive())
-            .finish_non_exhaustive()
+        f.debug_struct("Runtime").field("alive", &self.alive()).finish_non_exhaustive()
     }
 }
 
@@ -235,10 +226,7 @@ impl Builder {
             tracer: Tracer::default(),
             seed: None,
         };
-        Self {
-            parts,
-            signals: true,
-        }
+        Self { parts, signals: true }
     }
 
     /// Another clock.
@@ -285,10 +273,7 @@ impl Builder {
     ///
     /// None at present: what can fail is made when it is first needed.
     pub fn build(self) -> io::Result<Runtime> {
-        Ok(Runtime {
-            executor: Executor::new(self.parts),
-            signals: self.signals,
-        })
+        Ok(Runtime { executor: Executor::new(self.parts), signals: self.signals })
     }
 }
 
@@ -300,9 +285,7 @@ impl Default for Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("signals", &self.signals)
-            .finish_non_exhaustive()
+        f.debug_struct("Builder").field("signals", &self.signals).finish_non_exhaustive()
     }
 }
 
@@ -340,10 +323,7 @@ impl RunError {
     /// ```
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Cancelled {
-                signal: Some(signal),
-                ..
-            } => signal.exit_code(),
+            Self::Cancelled { signal: Some(signal), .. } => signal.exit_code(),
             _ => ExitCode::FAILURE,
         }
     }

@@ -203,9 +203,7 @@ impl LocalHandle {
 
 impl fmt::Debug for LocalHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalHandle")
-            .field("alive", &self.alive())
-            .finish()
+        f.debug_struct("LocalHandle").field("alive", &self.alive()).finish()
     }
 }
 
@@ -217,11 +215,7 @@ impl LocalSpawn for LocalHandle {
     }
 
     fn status_local(&self) -> Result<(), SpawnError> {
-        if self.executor.is_closed() {
-            Err(SpawnError::shutdown())
-        } else {
-            Ok(())
-        }
+        if self.executor.is_closed() { Err(SpawnError::shutdown()) } else { Ok(()) }
     }
 }
 
@@ -233,10 +227,6 @@ impl Spawn for RemoteHandle {
     }
 
     fn status(&self) -> Result<(), SpawnError> {
-        if self.is_closed() {
-            Err(SpawnError::shutdown())
-        } else {
-            Ok(())
-        }
+        if self.is_closed() { Err(SpawnError::shutdown()) } else { Ok(()) }
     }
 }

@@ -148,17 +148,15 @@ impl Header {
 
     /// The join handle waits, and `waker` tells it.
     pub(crate) fn set_joiner(&self, waker: &Waker) {
-        let current = self
-            .joiner
-            .take()
-            .filter(|current| current.will_wake(waker));
-        self.joiner
-            .set(Some(current.unwrap_or_else(|| waker.clone())));
+        let current = self.joiner.take().filter(|current| current.will_wake(waker));
+        self.joiner.set(Some(current.unwrap_or_else(|| waker.clone())));
     }
 
     /// The join handle waits no longer.
     pub(crate) fn clear_joiner(&self) {
-        self.joiner.set(None);
+        if let Some(waker) = self.joiner.take() {
+            contain(|| drop(waker));
+        }
     }
 
     /// Whether this task, directly or through others, waits for the end of `id` in order to end
@@ -167,10 +165,7 @@ impl Header {
         let Some(rare) = self.rare.get() else {
             return false;
         };
-        rare.draining
-            .borrow()
-            .iter()
-            .any(|task| task.header.id == id || task.header.drains(id))
+        rare.draining.borrow().iter().any(|task| task.header.id == id || task.header.drains(id))
     }
 }
 
@@ -186,10 +181,7 @@ impl Task<dyn Run> {
         F::Output: 'static,
     {
         let header = Header::new(id, spawned_at, Some(slot));
-        Rc::new(Task {
-            header,
-            body: Body(RefCell::new(Stage::Running(future))),
-        })
+        Rc::new(Task { header, body: Body(RefCell::new(Stage::Running(future))) })
     }
 
     /// A task that has ended before it began, because its executor is gone.
@@ -201,10 +193,7 @@ impl Task<dyn Run> {
         let header = Header::new(id, spawned_at, None);
         header.state.set(State::Done);
         let stage = Stage::<F>::Ended(Err(JoinError::ExecutorGone));
-        Rc::new(Task {
-            header,
-            body: Body(RefCell::new(stage)),
-        })
+        Rc::new(Task { header, body: Body(RefCell::new(stage)) })
     }
 
     /// Polls the future. `true` if it has ended.
@@ -215,11 +204,8 @@ impl Task<dyn Run> {
 
     /// Drops the future in place; the outcome is *cancelled*.
     pub(crate) fn stop(&self, scope: &CancelHandle) {
-        let cancelled = scope
-            .cancelled()
-            .expect("a task is stopped because it was asked to");
-        self.body
-            .stop(&self.header, JoinError::Cancelled(cancelled));
+        let cancelled = scope.cancelled().expect("a task is stopped because it was asked to");
+        self.body.stop(&self.header, JoinError::Cancelled(cancelled));
     }
 
     /// Moves the outcome out, into an `Option<Result<T, JoinError>>`.
@@ -346,9 +332,7 @@ where
     #[inline]
     fn poll(&self, header: &Header, cx: &mut Context<'_>) -> bool {
         let mut stage = self.0.borrow_mut();
-        let Stage::Running(future) = &mut *stage else {
-            unreachable!("polled after its end")
-        };
+        let Stage::Running(future) = &mut *stage else { unreachable!("polled after its end") };
         // SAFETY: the future is inside an `Rc` and does not move from `Task::new` until it is
         // dropped in place, which is what assigning another stage does. No other code gets a
         // `&mut` to it: `Body` is private, and this and `replace` are all that touch `Running`.
@@ -367,9 +351,8 @@ where
     }
 
     fn take_outcome(&self, into: &mut dyn Any) {
-        let into: &mut Option<Result<F::Output, JoinError>> = into
-            .downcast_mut()
-            .expect("a join handle has the type of its task's output");
+        let into: &mut Option<Result<F::Output, JoinError>> =
+            into.downcast_mut().expect("a join handle has the type of its task's output");
         let mut stage = self.0.borrow_mut();
         if let Stage::Ended(_) = *stage {
             let Stage::Ended(outcome) = std::mem::replace(&mut *stage, Stage::Taken) else {

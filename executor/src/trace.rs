@@ -80,9 +80,7 @@ pub(crate) struct Tracer {
 
 impl Tracer {
     pub(crate) fn new(trace: impl Trace + 'static) -> Self {
-        Self {
-            trace: Some(Box::new(trace)),
-        }
+        Self { trace: Some(Box::new(trace)) }
     }
 
     #[inline]

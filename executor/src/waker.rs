@@ -55,12 +55,7 @@ pub(crate) enum Popped {
 
 impl Slot {
     pub(crate) fn new(home: &'static Home, key: u32) -> Self {
-        Self {
-            home,
-            key,
-            state: AtomicU8::new(0),
-            remote: AtomicBool::new(false),
-        }
+        Self { home, key, state: AtomicU8::new(0), remote: AtomicBool::new(false) }
     }
 
     /// The slot gets a task. From now on wakes count.
@@ -93,11 +88,7 @@ impl Slot {
     pub(crate) fn dequeue(&self) -> Popped {
         let state = self.state.load(Ordering::Relaxed) & !QUEUED;
         self.state.store(state, Ordering::Relaxed);
-        if state == LIVE {
-            Popped::Live
-        } else {
-            Popped::Ended
-        }
+        if state == LIVE { Popped::Live } else { Popped::Ended }
     }
 
     /// A wake from another thread. Answers whether the slot must be put in the remote queue.

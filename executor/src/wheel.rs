@@ -39,11 +39,7 @@ pub(crate) struct TimerKey {
 impl Timers {
     /// `first_serial` is what `next_serial` of the home's last executor said.
     pub(crate) fn new(start: Instant, first_serial: u64) -> Self {
-        Self {
-            start,
-            len: Cell::new(0),
-            wheel: RefCell::new(Wheel::new(first_serial)),
-        }
+        Self { start, len: Cell::new(0), wheel: RefCell::new(Wheel::new(first_serial)) }
     }
 
     pub(crate) fn next_serial(&self) -> u64 {
@@ -117,11 +113,7 @@ impl Timers {
 
     /// `None` for "never".
     fn instant(&self, nanos: u64) -> Option<Instant> {
-        if nanos == u64::MAX {
-            None
-        } else {
-            self.start.checked_add(Duration::from_nanos(nanos))
-        }
+        if nanos == u64::MAX { None } else { self.start.checked_add(Duration::from_nanos(nanos)) }
     }
 }
 
@@ -161,11 +153,7 @@ struct List {
     earliest: u64,
 }
 
-const EMPTY: List = List {
-    first: NIL,
-    last: NIL,
-    earliest: u64::MAX,
-};
+const EMPTY: List = List { first: NIL, last: NIL, earliest: u64::MAX };
 
 impl Wheel {
     fn new(first_serial: u64) -> Self {
@@ -181,23 +169,14 @@ impl Wheel {
     fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let timer = Timer {
-            deadline,
-            serial,
-            waker,
-            previous: NIL,
-            next: NIL,
-            list: 0,
-        };
+        let timer = Timer { deadline, serial, waker, previous: NIL, next: NIL, list: 0 };
         let index = self.timers.insert(timer) as u32;
         self.link(index);
         TimerKey { index, serial }
     }
 
     fn get_mut(&mut self, key: TimerKey) -> Option<&mut Timer> {
-        self.timers
-            .get_mut(key.index as usize)
-            .filter(|timer| timer.serial == key.serial)
+        self.timers.get_mut(key.index as usize).filter(|timer| timer.serial == key.serial)
     }
 
     fn remove(&mut self, key: TimerKey) -> Option<Waker> {
@@ -243,11 +222,7 @@ impl Wheel {
         let slot = self.occupied[level].trailing_zeros() as usize;
         let shift = level as u32 * BITS;
         let above = shift + BITS;
-        let higher = if above >= u64::BITS {
-            0
-        } else {
-            self.elapsed >> above << above
-        };
+        let higher = if above >= u64::BITS { 0 } else { self.elapsed >> above << above };
         Some((level, slot, higher | ((slot as u64) << shift)))
     }
 
@@ -334,10 +309,7 @@ mod tests {
 
     fn wheel_with(deadlines: &[u64]) -> (Wheel, Vec<TimerKey>) {
         let mut wheel = Wheel::new(0);
-        let keys = deadlines
-            .iter()
-            .map(|at| wheel.insert(*at, Waker::noop().clone()))
-            .collect();
+        let keys = deadlines.iter().map(|at| wheel.insert(*at, Waker::noop().clone())).collect();
         (wheel, keys)
     }
 
@@ -347,17 +319,7 @@ mod tests {
 
     #[test]
     fn fires_at_the_nanosecond_and_not_before() {
-        for deadline in [
-            1,
-            63,
-            64,
-            65,
-            4095,
-            4096,
-            1 << 30,
-            (1 << 60) + 17,
-            u64::MAX - 1,
-        ] {
+        for deadline in [1, 63, 64, 65, 4095, 4096, 1 << 30, (1 << 60) + 17, u64::MAX - 1] {
             let (mut wheel, _) = wheel_with(&[deadline]);
             assert_eq!(pop_all(&mut wheel, deadline - 1), 0, "{deadline}");
             assert_eq!(wheel.next_deadline(), Some(deadline));
@@ -427,12 +389,7 @@ mod tests {
                             assert_eq!((first.index, first.serial), (key.index, key.serial));
                             wheel.remove(key);
                         }
-                        assert!(
-                            model
-                                .keys()
-                                .next()
-                                .is_none_or(|(deadline, _)| *deadline > now)
-                        );
+                        assert!(model.keys().next().is_none_or(|(deadline, _)| *deadline > now));
                     }
                 }
                 let first = model.keys().next().map(|(deadline, _)| *deadline);
@@ -452,9 +409,6 @@ mod tests {
             wheel.cascade(level, slot);
         }
         let index = wheel.lists[DUE].first;
-        Some(TimerKey {
-            index,
-            serial: wheel.timers[index as usize].serial,
-        })
+        Some(TimerKey { index, serial: wheel.timers[index as usize].serial })
     }
 }

@@ -34,15 +34,8 @@ pub fn interval(period: Duration) -> Interval {
 /// If `period` is zero.
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    assert!(
-        period > Duration::ZERO,
-        "an interval needs a period longer than zero"
-    );
-    Interval {
-        sleep: sleep_until(start),
-        period,
-        missed: MissedTickBehavior::default(),
-    }
+    assert!(period > Duration::ZERO, "an interval needs a period longer than zero");
+    Interval { sleep: sleep_until(start), period, missed: MissedTickBehavior::default() }
 }
 
 /// What an [`Interval`] does when a tick was missed because nobody was waiting for it. The same

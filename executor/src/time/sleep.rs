@@ -28,9 +28,7 @@ use std::time::{Duration, Instant};
 pub fn sleep(duration: Duration) -> Sleep {
     let start = context::with(|executor| Some(executor?.clock.now()));
     Sleep {
-        due: start.map_or(Due::After(duration), |now| {
-            Due::At(deadline_after(now, duration))
-        }),
+        due: start.map_or(Due::After(duration), |now| Due::At(deadline_after(now, duration))),
         timer: None,
     }
 }
@@ -41,10 +39,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// As [`sleep`].
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep {
-        due: Due::At(deadline),
-        timer: None,
-    }
+    Sleep { due: Due::At(deadline), timer: None }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -95,10 +90,7 @@ impl Sleep {
         this.timer = context::with(|executor| match executor {
             Some(executor) if std::ptr::eq(executor.home, home) => {
                 let waker = executor.timers.take(key)?;
-                Some(Registration {
-                    home,
-                    key: executor.timers.insert(deadline, waker),
-                })
+                Some(Registration { home, key: executor.timers.insert(deadline, waker) })
             }
             _ => Some(Registration { home, key }),
         });
@@ -123,10 +115,7 @@ impl Sleep {
             self.unregister();
         }
         let key = executor.timers.insert(deadline, cx.waker().clone());
-        self.timer = Some(Registration {
-            home: executor.home,
-            key,
-        });
+        self.timer = Some(Registration { home: executor.home, key });
         Poll::Pending
     }
 
@@ -165,8 +154,6 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep")
-            .field("deadline", &self.deadline())
-            .finish_non_exhaustive()
+        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish_non_exhaustive()
     }
 }

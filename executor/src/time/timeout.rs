@@ -29,20 +29,12 @@ use std::time::{Duration, Instant};
 /// # Ok::<_, std::io::Error>(())
 /// ```
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
-    Timeout {
-        future: Some(future),
-        limit: Limit::After { duration },
-    }
+    Timeout { future: Some(future), limit: Limit::After { duration } }
 }
 
 /// Waits for `future`, until `deadline` at most. Otherwise like [`timeout`].
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
-    Timeout {
-        future: Some(future),
-        limit: Limit::At {
-            sleep: sleep_until(deadline),
-        },
-    }
+    Timeout { future: Some(future), limit: Limit::At { sleep: sleep_until(deadline) } }
 }
 
 pin_project! {
@@ -78,9 +70,7 @@ impl<F> Timeout<F> {
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         let mut limit = self.project().limit;
         match limit.as_mut().project() {
-            LimitProjection::After { .. } => limit.set(Limit::At {
-                sleep: sleep_until(deadline),
-            }),
+            LimitProjection::After { .. } => limit.set(Limit::At { sleep: sleep_until(deadline) }),
             LimitProjection::At { sleep } => sleep.reset(deadline),
         }
     }
@@ -105,9 +95,7 @@ impl<F: Future> Future for Timeout<F> {
         }
         if let LimitProjection::After { duration } = this.limit.as_mut().project() {
             let deadline = deadline_after(now(), *duration);
-            this.limit.set(Limit::At {
-                sleep: sleep_until(deadline),
-            });
+            this.limit.set(Limit::At { sleep: sleep_until(deadline) });
         }
         let LimitProjection::At { sleep } = this.limit.project() else {
             unreachable!("set a line ago")
@@ -120,8 +108,6 @@ impl<F: Future> Future for Timeout<F> {
 
 impl<F> fmt::Debug for Timeout<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timeout")
-            .field("deadline", &self.deadline())
-            .finish_non_exhaustive()
+        f.debug_struct("Timeout").field("deadline", &self.deadline()).finish_non_exhaustive()
     }
 }
