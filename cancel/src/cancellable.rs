@@ -65,7 +65,8 @@ impl<F: Future> Future for Cancellable<F> {
         if this.handle.set_waker(cx.waker()) {
             let _finished = Finish(this.handle);
             this.future.set(None);
-            return Poll::Ready(Err(Cancelled::new(this.handle.clone())));
+            let cancelled = this.handle.cancelled();
+            return Poll::Ready(Err(cancelled.expect("a request has a reason")));
         }
         let Poll::Ready(output) = future.poll(cx) else {
             return Poll::Pending;

@@ -10,25 +10,30 @@ use std::fmt;
 /// for did not return a value).
 #[derive(Clone)]
 pub struct Cancelled {
-    // Invariant: a request has been made through this handle, so that it has a reason.
-    handle: CancelHandle,
+    reason: Reason,
+    /// Where later reasons are, if there can be any.
+    handle: Option<CancelHandle>,
 }
 
 impl Cancelled {
-    pub(crate) fn new(handle: CancelHandle) -> Self {
-        debug_assert!(handle.is_requested());
-        Self { handle }
+    /// For executors whose tasks are asked to stop without a [`CancelHandle`].
+    pub fn new(reason: Reason) -> Self {
+        Self { reason, handle: None }
+    }
+
+    pub(crate) fn with_handle(reason: Reason, handle: CancelHandle) -> Self {
+        Self { reason, handle: Some(handle) }
     }
 
     /// The first reason: the one that made it stop.
     pub fn reason(&self) -> &Reason {
-        self.handle.reason().expect("a request has been made before `Cancelled` can exist")
+        &self.reason
     }
 
     /// The reasons of requests that came later, oldest first; at most
     /// [`CancelHandle::LATER_REASONS`] are kept.
     pub fn later_reasons(&self) -> Vec<Reason> {
-        self.handle.later_reasons()
+        self.handle.as_ref().map(CancelHandle::later_reasons).unwrap_or_default()
     }
 }
 

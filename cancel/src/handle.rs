@@ -126,7 +126,7 @@ impl CancelHandle {
 
     /// The error a stopped future ends with; `None` if it has not been asked to stop.
     pub fn cancelled(&self) -> Option<Cancelled> {
-        self.is_requested().then(|| Cancelled::new(self.clone()))
+        self.reason().map(|reason| Cancelled::with_handle(reason.clone(), self.clone()))
     }
 
     /// Says that the future has ended: later requests answer `false`. For executors.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::panic::Location;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Names a task in reasons and reports. Unique within the process.
 ///
@@ -69,14 +69,21 @@ impl fmt::Display for CancelKind {
 
 /// Why a task was asked to stop: what kind of request, by whom, from which line, with what message.
 ///
+/// Cheap to clone: clones share one record.
+///
 /// ```
 /// use quell_cancel::{CancelKind, Reason};
 /// let reason = Reason::new(CancelKind::Shutdown).with_message("config reloaded");
 /// assert!(reason.to_string().starts_with("shutdown: config reloaded"));
 /// assert_eq!(reason.location().file(), file!());
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reason {
+    record: Arc<Record>,
+}
+
+#[derive(Clone)]
+struct Record {
     kind: CancelKind,
     message: Option<Cow<'static, str>>,
     by: Option<TaskId>,
@@ -88,48 +95,66 @@ impl Reason {
     /// this thread, if its executor has announced itself (see [`set_current_task`]).
     #[track_caller]
     pub fn new(kind: CancelKind) -> Self {
+        Self::at(kind, Location::caller())
+    }
+
+    /// [`new`](Self::new), from another line.
+    pub fn at(kind: CancelKind, location: &'static Location<'static>) -> Self {
         let by = CURRENT_TASK.get().and_then(|current| current());
-        Self { kind, message: None, by, location: Location::caller() }
+        Self { record: Arc::new(Record { kind, message: None, by, location }) }
     }
 
     /// The same reason with a text for people.
     #[must_use = "returns a new reason"]
     pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
-        self.message = Some(message.into());
+        Arc::make_mut(&mut self.record).message = Some(message.into());
         self
     }
 
     /// What sort of event asked.
     pub fn kind(&self) -> CancelKind {
-        self.kind
+        self.record.kind
     }
 
     /// The text given with the request, if any.
     pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
+        self.record.message.as_deref()
     }
 
     /// The task that asked; `None` if it was not asked from inside a task.
     pub fn by(&self) -> Option<TaskId> {
-        self.by
+        self.record.by
     }
 
     /// The line that asked.
     pub fn location(&self) -> &'static Location<'static> {
-        self.location
+        self.record.location
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind)?;
-        if let Some(message) = &self.message {
+        let Record { kind, message, by, location } = &*self.record;
+        write!(f, "{kind}")?;
+        if let Some(message) = message {
             write!(f, ": {message}")?;
         }
-        match self.by {
-            Some(by) => write!(f, " (by task {by} at {})", self.location),
-            None => write!(f, " (at {})", self.location),
+        match by {
+            Some(by) => write!(f, " (by task {by} at {location})"),
+            None => write!(f, " (at {location})"),
         }
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Record { kind, message, by, location } = &*self.record;
+        f.debug_struct("Reason")
+            .field("kind", kind)
+            .field("message", message)
+            .field("by", by)
+            .field("location", &format_args!("{location}"))
+            .finish()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::task::{Run, State, Task, TaskRef};
 use crate::trace::{Event, Tracer};
 use crate::waker::{Popped, Slot};
 use crate::wheel::Timers;
-use quell_cancel::{CancelHandle, CancelKind, Reason, TaskId};
+use quell_cancel::{CancelHandle, CancelKind, Cancelled, Reason, TaskId};
 use slab::Slab;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
@@ -78,6 +78,8 @@ pub(crate) struct Executor {
     main_scope: RefCell<Option<CancelHandle>>,
     /// Whether it is running: entered on its thread, here or further down the stack.
     entered: Cell<bool>,
+    /// The reason of the last `cancel()` through a join handle.
+    last_explicit: RefCell<Option<Reason>>,
     /// No task is accepted any more.
     closed: Cell<bool>,
     /// Ids this executor may give out.
@@ -132,6 +134,7 @@ impl Executor {
             adopted: RefCell::new(None),
             main_scope: RefCell::new(None),
             entered: Cell::new(false),
+            last_explicit: RefCell::new(None),
             closed: Cell::new(false),
             ids: Cell::new((0, 0)),
             link: OnceCell::new(),
@@ -199,7 +202,7 @@ impl Executor {
         let done = match header.stop_requested() {
             None => task.poll(&mut Context::from_waker(&slot.waker())),
             Some(_) if header.state.get() == State::Draining => task.drained(),
-            Some(scope) => self.stop(task, scope),
+            Some(cancelled) => self.stop(task, cancelled),
         };
         self.tracer.event(|| Event::PollEnd { task: header.id, done });
         self.current.set(None);
@@ -209,9 +212,9 @@ impl Executor {
     }
 
     /// Drops a task's future because it was asked to stop. `true` if that is all.
-    fn stop(&self, task: &TaskRef, scope: &CancelHandle) -> bool {
+    fn stop(&self, task: &TaskRef, cancelled: Cancelled) -> bool {
         let outer = self.adopted.replace(Some(Vec::new()));
-        task.stop(scope);
+        task.stop(cancelled);
         let children = self.adopted.replace(outer).unwrap_or_default();
         let draining = !children.is_empty() && task.drain(children);
         if draining {
@@ -446,6 +449,18 @@ impl Executor {
         }
     }
 
+    /// The reason for a `cancel()` at `location` by the running task.
+    pub(crate) fn explicit_reason(&self, location: &'static Location<'static>) -> Reason {
+        let mut last = self.last_explicit.borrow_mut();
+        let same = |last: &&mut Reason| {
+            std::ptr::eq(last.location(), location) && last.by() == self.current()
+        };
+        match last.as_mut().filter(same) {
+            Some(reason) => reason.clone(),
+            None => last.insert(Reason::at(CancelKind::Explicit, location)).clone(),
+        }
+    }
+
     pub(crate) fn remote(&self) -> RemoteHandle {
         let link = self.link.get_or_init(|| {
             let link = Link::new(self.home);
@@ -486,7 +501,7 @@ impl Executor {
 
     fn cancel_all(&self, reason: &Reason) {
         for task in self.tasks() {
-            task.header.scope().cancel_with(reason.clone());
+            task.header.cancel(reason.clone());
         }
     }
 

@@ -105,12 +105,12 @@ impl<T: 'static> JoinHandle<T> {
     /// the task runs inside this call. Asking twice is the same as asking once.
     #[track_caller]
     pub fn cancel(&self) -> bool {
-        self.cancel_with(Reason::new(CancelKind::Explicit))
+        self.task.header.cancel(explicit(Location::caller()))
     }
 
     /// [`cancel`](Self::cancel) with a reason of your own.
     pub fn cancel_with(&self, reason: Reason) -> bool {
-        request_stop(&self.task.header, reason)
+        self.task.header.cancel(reason)
     }
 
     /// Asks the task to stop without waiting for asynchronous cleanups. Destructors run.
@@ -145,8 +145,13 @@ impl<T: 'static> JoinHandle<T> {
     }
 }
 
-fn request_stop(header: &Header, reason: Reason) -> bool {
-    !header.is_done() && header.scope().cancel_with(reason)
+/// The reason for a `cancel()` at `location`. Tasks are often cancelled by the thousand, by one task
+/// from one line: those share a record.
+fn explicit(location: &'static Location<'static>) -> Reason {
+    context::with(|executor| match executor {
+        Some(executor) => executor.explicit_reason(location),
+        None => Reason::at(CancelKind::Explicit, location),
+    })
 }
 
 impl<T: 'static> Future for JoinHandle<T> {
@@ -213,7 +218,7 @@ impl<T: 'static> Drop for JoinForwarding<T> {
             return;
         }
         let message = format!("its waiter at {} was dropped", self.called_at);
-        request_stop(&task.header, Reason::new(CancelKind::Parent).with_message(message));
+        task.header.cancel(Reason::new(CancelKind::Parent).with_message(message));
         // If the waiter is being stopped at this moment, its end must wait for the task's end.
         context::with(|executor| {
             if let Some(executor) = executor {

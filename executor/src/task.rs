@@ -1,7 +1,7 @@
 //! Tasks: naming them, waiting for them, asking about the one that is running.
 
 use crate::waker::Slot;
-use quell_cancel::CancelHandle;
+use quell_cancel::{CancelHandle, Cancelled, Reason};
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -58,9 +58,11 @@ pub(crate) struct Header {
     pub(crate) state: Cell<State>,
     /// Whether the join handle is gone: nobody will take the output.
     detached: Cell<bool>,
-    /// The request to stop. Made when somebody asks, or wants a handle to ask with: most tasks
-    /// live without one, and pay a test for null in each poll.
-    scope: OnceCell<CancelHandle>,
+    /// Whether there is a reason to look for a request to stop: the test that each poll makes.
+    // Invariant: true if `reason` or `Rare::scope` is set.
+    watched: Cell<bool>,
+    /// Why the task was asked to stop, if that was through the join handle.
+    reason: OnceCell<Reason>,
     /// The join handle's waker.
     joiner: Cell<Option<Waker>>,
     rare: OnceCell<Box<Rare>>,
@@ -70,6 +72,9 @@ pub(crate) struct Header {
 #[derive(Default)]
 struct Rare {
     name: OnceCell<Cow<'static, str>>,
+    /// The request to stop as others see it: made when somebody wants a handle to ask with, or
+    /// asks a second time.
+    scope: OnceCell<CancelHandle>,
     /// Tasks that drain and wait for this one.
     waiting: RefCell<Vec<TaskRef>>,
     /// Tasks that this one waits for before it is done. Empty unless it drains.
@@ -99,7 +104,8 @@ impl Header {
             slot,
             state: Cell::new(State::Alive),
             detached: Cell::new(false),
-            scope: OnceCell::new(),
+            watched: Cell::new(false),
+            reason: OnceCell::new(),
             joiner: Cell::new(None),
             rare: OnceCell::new(),
         }
@@ -118,13 +124,42 @@ impl Header {
         self.rare.get()?.name.get().map(AsRef::as_ref)
     }
 
-    /// The handle by which the task is asked to stop.
+    /// Asks the task to stop. Answers whether it had not yet ended.
+    pub(crate) fn cancel(&self, reason: Reason) -> bool {
+        if self.is_done() {
+            return false;
+        }
+        if self.shared_scope().is_some() {
+            return self.scope().cancel_with(reason);
+        }
+        match self.reason.set(reason) {
+            Ok(()) => {
+                self.watched.set(true);
+                if let Some(slot) = self.slot {
+                    slot.wake();
+                }
+                true
+            }
+            // The second request: the first one keeps its place.
+            Err(later) => self.scope().cancel_with(later),
+        }
+    }
+
+    fn shared_scope(&self) -> Option<&CancelHandle> {
+        self.rare.get()?.scope.get()
+    }
+
+    /// The handle by which anybody can ask the task to stop.
     pub(crate) fn scope(&self) -> &CancelHandle {
-        self.scope.get_or_init(|| {
+        self.rare().scope.get_or_init(|| {
             let scope = CancelHandle::new(self.slot.map(|slot| (*slot.waker()).clone()));
-            if self.state.get() == State::Done {
+            if let Some(reason) = self.reason.get() {
+                scope.cancel_with(reason.clone());
+            }
+            if self.is_done() {
                 scope.finish();
             }
+            self.watched.set(true);
             scope
         })
     }
@@ -134,12 +169,22 @@ impl Header {
         if let Some(slot) = self.slot {
             scope.set_waker(&slot.waker());
         }
-        let _ = self.scope.set(scope);
+        // A task without a slot was refused: it has ended, and whoever adopts says so.
+        let _ = self.rare().scope.set(scope);
+        self.watched.set(true);
     }
 
+    /// The error the task ends with, if it has been asked to stop.
     #[inline]
-    pub(crate) fn stop_requested(&self) -> Option<&CancelHandle> {
-        self.scope.get().filter(|scope| scope.is_requested())
+    pub(crate) fn stop_requested(&self) -> Option<Cancelled> {
+        if self.watched.get() { self.requested() } else { None }
+    }
+
+    fn requested(&self) -> Option<Cancelled> {
+        match self.shared_scope() {
+            Some(scope) => scope.cancelled(),
+            None => self.reason.get().cloned().map(Cancelled::new),
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -203,8 +248,7 @@ impl Task<dyn Run> {
     }
 
     /// Drops the future in place; the outcome is *cancelled*.
-    pub(crate) fn stop(&self, scope: &CancelHandle) {
-        let cancelled = scope.cancelled().expect("a task is stopped because it was asked to");
+    pub(crate) fn stop(&self, cancelled: Cancelled) {
         self.body.stop(&self.header, JoinError::Cancelled(cancelled));
     }
 
@@ -242,10 +286,10 @@ impl Task<dyn Run> {
 
     /// Tells everybody who waits for the task that it has ended.
     pub(crate) fn announce(&self) {
-        if let Some(scope) = self.header.scope.get() {
-            scope.finish();
-        }
         if let Some(rare) = self.header.rare.get() {
+            if let Some(scope) = rare.scope.get() {
+                scope.finish();
+            }
             for task in rare.waiting.take() {
                 task.header.slot.expect("a draining task has a slot").wake();
             }
