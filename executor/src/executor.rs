@@ -52,7 +52,9 @@ pub(crate) struct Executor {
     pub(crate) home: &'static Home,
     pub(crate) ready: ReadyQueue,
     pub(crate) timers: Timers,
-    pub(crate) clock: Box<dyn Clock>,
+    clock: Box<dyn Clock>,
+    /// The latest time the clock has told.
+    latest: Cell<Instant>,
     // Invariant: `tasks` holds a task under its slot's key until the task is done; then `None` if
     // the slot is still queued; then nothing. Key `MAIN` is `None`.
     //
@@ -115,12 +117,16 @@ impl Executor {
         let parker = parts.parker.unwrap_or_else(|| Box::<crate::park::ThreadParker>::default());
         let home = Home::acquire();
         home.set_unparker(parker.unparker());
+        // It is not in its loop yet: the parker is told of whatever comes before it is.
+        home.leave();
         let estate = home.take_estate();
+        let start = parts.clock.now();
         let executor = Rc::new_cyclic(|this| Self {
             home,
             ready: ReadyQueue::new(parts.seed),
-            timers: Timers::new(parts.clock.now(), estate.next_timer),
+            timers: Timers::new(start, estate.next_timer),
             clock: parts.clock,
+            latest: Cell::new(start),
             tasks: RefCell::default(),
             pages: RefCell::new(estate.pages),
             parker: RefCell::new(parker),
@@ -279,7 +285,7 @@ impl Executor {
             }
         }
         self.polls_left.set(INTERVAL);
-        self.park(self.timers.next_wake().map(|at| at.saturating_duration_since(self.clock.now())));
+        self.park(self.timers.next_wake().map(|at| at.saturating_duration_since(self.now())));
         self.take_messages();
         self.fire_timers();
     }
@@ -309,6 +315,12 @@ impl Executor {
                 }
                 #[cfg(feature = "time")]
                 Message::DropTimer(key) => self.timers.remove(key),
+                #[cfg(feature = "time")]
+                Message::FireTimer(key) => {
+                    if let Some(waker) = self.timers.take(key) {
+                        crate::task::contain(|| waker.wake());
+                    }
+                }
                 Message::Call(call) => call(self),
             }
         }
@@ -318,7 +330,7 @@ impl Executor {
         if self.timers.is_empty() {
             return;
         }
-        let now = self.clock.now();
+        let now = self.now();
         // One at a time: a foreign waker may come back here for a timer of its own.
         while let Some(waker) = self.timers.pop_due(now) {
             crate::task::contain(|| waker.wake());
@@ -342,6 +354,22 @@ impl Executor {
             self.home.set_unparker(reactor.unparker());
         }
         Ok(self.reactor.get_or_init(|| reactor).clone())
+    }
+
+    /// Whether this executor waits on `reactor`.
+    #[cfg_attr(
+        not(feature = "net"),
+        expect(dead_code, reason = "there are no sockets")
+    )]
+    pub(crate) fn drives(&self, reactor: &Reactor) -> bool {
+        (self.reactor.get()).is_some_and(|mine| std::ptr::eq(&**mine, reactor))
+    }
+
+    /// The time. A clock that is set back stands still here until it has caught up.
+    pub(crate) fn now(&self) -> Instant {
+        let now = self.clock.now().max(self.latest.get());
+        self.latest.set(now);
+        now
     }
 
     // ---- driven by a host ----
@@ -391,6 +419,9 @@ impl Executor {
         self.alive.set(self.alive.get() + 1);
         slot.occupy();
         self.schedule(slot);
+        if !self.entered.get() {
+            self.home.unpark_if_asleep();
+        }
     }
 
     #[inline]
@@ -519,8 +550,12 @@ impl Executor {
                 return;
             }
             self.cancel_all(reason);
-            while self.run_ready() != Ran::Idle {
-                self.polls_left.set(INTERVAL);
+            let asked = self.ids.get();
+            // What is ready now, and then what that has woken. Whoever is spawned meanwhile has not
+            // been asked, and might keep the loop busy for ever: the next round asks first.
+            while self.ids.get() == asked && !self.ready.is_empty() {
+                self.polls_left.set(u32::try_from(self.ready.len()).unwrap_or(u32::MAX));
+                self.run_ready();
             }
         }
     }

@@ -43,6 +43,9 @@ pub(crate) enum Message {
     /// A timer was dropped on another thread.
     #[cfg(feature = "time")]
     DropTimer(crate::wheel::TimerKey),
+    /// A timer was moved on another thread: whoever waits for it has to set it anew.
+    #[cfg(feature = "time")]
+    FireTimer(crate::wheel::TimerKey),
     /// Code to run on the executor's thread.
     Call(Box<dyn FnOnce(&crate::executor::Executor) + Send>),
 }
@@ -112,7 +115,8 @@ impl Home {
         self.unpark_if_asleep();
     }
 
-    fn unpark_if_asleep(&self) {
+    /// Tells the parker that there is something to do.
+    pub(crate) fn unpark_if_asleep(&self) {
         // The load keeps the cache line shared while the owner is awake; of several senders the
         // swap lets one make the system call.
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {

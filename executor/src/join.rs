@@ -1,7 +1,7 @@
 //! Waiting for a task, and learning what became of it.
 
 use crate::context;
-use crate::task::{Header, TaskRef};
+use crate::task::{Header, TaskRef, discard_payload};
 use parking_lot::Mutex;
 use quell_cancel::{CancelHandle, CancelKind, Cancelled, Reason, TaskId};
 use std::any::Any;
@@ -168,7 +168,12 @@ impl<T: 'static> Future for JoinHandle<T> {
         }
         let mut outcome: Option<Result<T, JoinError>> = None;
         self.task.take_outcome(&mut outcome);
-        Poll::Ready(outcome.expect("`JoinHandle` polled after it had returned `Ready`"))
+        let outcome = outcome.expect("`JoinHandle` polled after it had returned `Ready`");
+        Poll::Ready(outcome.map_err(|error| match (error, header.stop_requested()) {
+            // Knows of the requests that came while the task was being dropped, too.
+            (JoinError::Cancelled(_), Some(cancelled)) => JoinError::Cancelled(cancelled),
+            (error, _) => error,
+        }))
     }
 }
 
@@ -299,8 +304,19 @@ struct PanicInner {
     spawned_at: &'static Location<'static>,
     // A payload is `Send` and not `Sync`; behind the lock the error can be both, as the field's
     // error types want it. Nobody ever waits for this lock.
-    payload: Mutex<Box<dyn Any + Send>>,
+    payload: Mutex<Payload>,
     earlier: Option<Panic>,
+}
+
+/// A payload whose drop does not panic, whatever its destructor does.
+struct Payload(Option<Box<dyn Any + Send>>);
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.take() {
+            discard_payload(payload);
+        }
+    }
 }
 
 impl Panic {
@@ -314,7 +330,7 @@ impl Panic {
                 task: header.id,
                 name: header.name().map(str::to_owned),
                 spawned_at: header.spawned_at,
-                payload: Mutex::new(payload),
+                payload: Mutex::new(Payload(Some(payload))),
                 earlier,
             }),
         })
@@ -328,13 +344,15 @@ impl Panic {
     /// The panic's message, if it was a text, as nearly all are.
     pub fn message(&self) -> Option<String> {
         let payload = self.inner.payload.lock();
+        let payload = payload.0.as_ref()?;
         let text = payload.downcast_ref::<&'static str>().map(ToString::to_string);
         text.or_else(|| payload.downcast_ref::<String>().cloned())
     }
 
     /// The value the task panicked with.
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.inner.payload.into_inner()
+        let mut payload = self.inner.payload.into_inner();
+        payload.0.take().expect("only `into_payload` takes it")
     }
 
     /// Goes on panicking here, with the same value.

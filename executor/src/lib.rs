@@ -143,10 +143,15 @@ pub mod net;
 pub mod park;
 mod queue;
 #[cfg_attr(not(feature = "net"), path = "reactor_off.rs")]
+#[cfg_attr(
+    feature = "net",
+    expect(unsafe_code, reason = "registers file descriptors")
+)]
 mod reactor;
 mod remote;
 mod runtime;
 #[cfg_attr(not(feature = "signal"), path = "signal_off.rs")]
+#[cfg_attr(feature = "signal", expect(unsafe_code, reason = "installs signal handlers"))]
 pub mod signal;
 mod spawn;
 #[expect(unsafe_code, reason = "pins the future inside the task")]

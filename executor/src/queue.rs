@@ -54,6 +54,10 @@ impl ReadyQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.borrow().is_empty()
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.borrow().len()
+    }
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): small, and good enough to shuffle tests.

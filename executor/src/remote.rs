@@ -59,8 +59,9 @@ impl Link {
     fn call(&self, call: impl FnOnce(&Executor) + Send + 'static) -> bool {
         let closed = self.closed.lock();
         if *closed {
-            // Its destructor may come back here.
+            // Its destructor may come back here, and may panic.
             drop(closed);
+            crate::task::contain(|| drop(call));
             return false;
         }
         self.home.send(Message::Call(Box::new(call)));
@@ -191,6 +192,19 @@ impl<T> Future for RemoteJoinHandle<T> {
                 _ => panic!("`RemoteJoinHandle` polled after it had returned `Ready`"),
             },
         }
+    }
+}
+
+impl<T> Drop for RemoteJoinHandle<T> {
+    fn drop(&mut self) {
+        // Nobody waits any more, and a foreign waker may keep a whole task alive.
+        let mut state = self.packet.state.lock();
+        let waker = match &mut *state {
+            PacketState::Waiting(waker) => waker.take(),
+            _ => None,
+        };
+        drop(state);
+        crate::task::contain(|| drop(waker));
     }
 }
 

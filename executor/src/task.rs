@@ -204,13 +204,23 @@ impl Header {
         }
     }
 
+    /// The tasks it waits for in order to end itself.
+    fn draining(&self) -> Vec<TaskRef> {
+        self.rare.get().map(|rare| rare.draining.borrow().clone()).unwrap_or_default()
+    }
+
     /// Whether this task, directly or through others, waits for the end of `id` in order to end
     /// itself.
     fn drains(&self, id: TaskId) -> bool {
-        let Some(rare) = self.rare.get() else {
-            return false;
-        };
-        rare.draining.borrow().iter().any(|task| task.header.id == id || task.header.drains(id))
+        // Not recursive: a chain of waits may be longer than the stack is deep.
+        let mut waits_for = self.draining();
+        while let Some(task) = waits_for.pop() {
+            if task.header.id == id {
+                return true;
+            }
+            waits_for.append(&mut task.header.draining());
+        }
+        false
     }
 }
 
@@ -334,7 +344,7 @@ pub(crate) fn contain(f: impl FnOnce()) {
 }
 
 /// Drops a panic's payload, which may panic in its turn, and whose payload may panic in turn ...
-fn discard_payload(mut payload: Box<dyn Any + Send>) {
+pub(crate) fn discard_payload(mut payload: Box<dyn Any + Send>) {
     for _ in 0..3 {
         match catch_unwind(AssertUnwindSafe(move || drop(payload))) {
             Ok(()) => return,

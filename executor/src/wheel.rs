@@ -57,18 +57,18 @@ impl Timers {
 
     /// Changes who is woken. `false` if the timer has fired.
     pub(crate) fn set_waker(&self, key: TimerKey, waker: &Waker) -> bool {
-        let mut wheel = self.wheel.borrow_mut();
-        let Some(timer) = wheel.get_mut(key) else {
-            return false;
-        };
-        if timer.waker.will_wake(waker) {
-            return true;
+        match self.wheel.borrow_mut().get_mut(key) {
+            None => return false,
+            Some(timer) if timer.waker.will_wake(waker) => return true,
+            Some(_) => {}
         }
-        let old = std::mem::replace(&mut timer.waker, waker.clone());
+        // Cloned and dropped while the wheel is free: a foreign waker may do anything, even remove
+        // this timer.
+        let mut waker = waker.clone();
+        let mut wheel = self.wheel.borrow_mut();
+        let timer = wheel.get_mut(key).map(|timer| std::mem::swap(&mut timer.waker, &mut waker));
         drop(wheel);
-        // Dropped when the wheel is free again: it may be anybody's waker.
-        drop(old);
-        true
+        timer.is_some()
     }
 
     pub(crate) fn remove(&self, key: TimerKey) {

@@ -31,7 +31,7 @@ pub use timeout::{Timeout, timeout, timeout_at};
 /// ```
 pub fn now() -> Instant {
     crate::context::with(|executor| match executor {
-        Some(executor) => executor.clock.now(),
+        Some(executor) => executor.now(),
         None => Instant::now(),
     })
 }

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// # Ok::<_, std::io::Error>(())
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    let start = context::with(|executor| Some(executor?.clock.now()));
+    let start = context::with(|executor| Some(executor?.now()));
     Sleep {
         due: start.map_or(Due::After(duration), |now| Due::At(deadline_after(now, duration))),
         timer: None,
@@ -85,19 +85,22 @@ impl Sleep {
         let Some(Registration { home, key }) = this.timer.take() else {
             return;
         };
-        // The waiting task goes with the timer, if that can be done here. Elsewhere the old timer
-        // stays, so that somebody polls.
+        // The waiting task goes with the timer, if that can be done here. Elsewhere the task is
+        // woken, and sets the new timer itself.
         this.timer = context::with(|executor| match executor {
             Some(executor) if std::ptr::eq(executor.home, home) => {
                 let waker = executor.timers.take(key)?;
                 Some(Registration { home, key: executor.timers.insert(deadline, waker) })
             }
-            _ => Some(Registration { home, key }),
+            _ => {
+                home.send(Message::FireTimer(key));
+                None
+            }
         });
     }
 
     fn poll_on(&mut self, executor: &Executor, cx: &mut Context<'_>) -> Poll<()> {
-        let now = executor.clock.now();
+        let now = executor.now();
         let deadline = match self.due {
             Due::At(deadline) => deadline,
             Due::After(duration) => deadline_after(now, duration),
