@@ -278,7 +278,10 @@ impl Executor {
         if self.clock.is_virtual() && !self.timers.is_empty() {
             // Time stands still as long as a socket has something to say.
             self.poll_reactor();
-            if let (true, Some(deadline)) = (self.ready.is_empty(), self.timers.next_deadline()) {
+            if !self.ready.is_empty() {
+                return;
+            }
+            if let Some(deadline) = self.timers.next_deadline() {
                 self.clock.skip_to(deadline);
                 self.fire_timers();
                 return;
@@ -297,7 +300,11 @@ impl Executor {
         self.tracer.event(|| Event::Park { timeout });
         match self.reactor.get().filter(|_| self.reactor_parks) {
             Some(reactor) => reactor.wait(timeout),
-            None => self.parker.borrow_mut().park(timeout),
+            None => {
+                self.parker.borrow_mut().park(timeout);
+                // A parker of the host's knows nothing of sockets.
+                self.poll_reactor();
+            }
         }
         self.home.wake_up();
         self.tracer.event(|| Event::Unpark);
@@ -357,10 +364,7 @@ impl Executor {
     }
 
     /// Whether this executor waits on `reactor`.
-    #[cfg_attr(
-        not(feature = "net"),
-        expect(dead_code, reason = "there are no sockets")
-    )]
+    #[cfg_attr(not(feature = "net"), expect(dead_code, reason = "there are no sockets"))]
     pub(crate) fn drives(&self, reactor: &Reactor) -> bool {
         (self.reactor.get()).is_some_and(|mine| std::ptr::eq(&**mine, reactor))
     }

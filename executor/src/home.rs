@@ -104,15 +104,21 @@ impl Home {
     //
     //     sender                            owner
     //     queue.push(message)               asleep = true
-    //     news = true                       if news { asleep = false; do not sleep }
-    //     if asleep { unpark }              sleep
+    //     if news { done }                  if news { asleep = false; do not sleep }
+    //     news = true                       sleep
+    //     if asleep { unpark }
     //
-    // All four are sequentially consistent, so at least one of the two sees the other's flag.
+    // All of it is sequentially consistent, so that at least one of the two sees the other's flag.
+    // A sender that finds `news` raised is done: the owner lowers it before it looks at the queue,
+    // so it has not looked yet; and whoever raised it sees to it that the owner is awake.
 
     pub(crate) fn send(&self, message: Message) {
         self.queue.push(message);
-        self.news.store(true, Ordering::SeqCst);
-        self.unpark_if_asleep();
+        // Most messages of a flood end here, without writing to memory that others read.
+        if !self.news.load(Ordering::SeqCst) {
+            self.news.store(true, Ordering::SeqCst);
+            self.unpark_if_asleep();
+        }
     }
 
     /// Tells the parker that there is something to do.

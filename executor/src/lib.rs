@@ -143,10 +143,7 @@ pub mod net;
 pub mod park;
 mod queue;
 #[cfg_attr(not(feature = "net"), path = "reactor_off.rs")]
-#[cfg_attr(
-    feature = "net",
-    expect(unsafe_code, reason = "registers file descriptors")
-)]
+#[cfg_attr(feature = "net", expect(unsafe_code, reason = "registers file descriptors"))]
 mod reactor;
 mod remote;
 mod runtime;

@@ -204,21 +204,24 @@ impl Header {
         }
     }
 
-    /// The tasks it waits for in order to end itself.
-    fn draining(&self) -> Vec<TaskRef> {
-        self.rare.get().map(|rare| rare.draining.borrow().clone()).unwrap_or_default()
+    /// Adds the tasks it waits for in order to end itself.
+    fn add_draining(&self, to: &mut Vec<TaskRef>) {
+        if let Some(rare) = self.rare.get() {
+            to.extend(rare.draining.borrow().iter().cloned());
+        }
     }
 
     /// Whether this task, directly or through others, waits for the end of `id` in order to end
     /// itself.
     fn drains(&self, id: TaskId) -> bool {
         // Not recursive: a chain of waits may be longer than the stack is deep.
-        let mut waits_for = self.draining();
+        let mut waits_for = Vec::new();
+        self.add_draining(&mut waits_for);
         while let Some(task) = waits_for.pop() {
             if task.header.id == id {
                 return true;
             }
-            waits_for.append(&mut task.header.draining());
+            task.header.add_draining(&mut waits_for);
         }
         false
     }

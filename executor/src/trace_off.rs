@@ -6,23 +6,11 @@ use std::time::Duration;
 
 #[expect(dead_code, reason = "nobody reads them")]
 pub(crate) enum Event {
-    Spawn {
-        task: TaskId,
-        spawned_at: &'static Location<'static>,
-    },
-    PollStart {
-        task: TaskId,
-    },
-    PollEnd {
-        task: TaskId,
-        done: bool,
-    },
-    Finished {
-        task: TaskId,
-    },
-    Park {
-        timeout: Option<Duration>,
-    },
+    Spawn { task: TaskId, spawned_at: &'static Location<'static> },
+    PollStart { task: TaskId },
+    PollEnd { task: TaskId, done: bool },
+    Finished { task: TaskId },
+    Park { timeout: Option<Duration> },
     Unpark,
 }
 

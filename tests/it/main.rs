@@ -8,6 +8,7 @@ mod fairness;
 mod host;
 mod interop;
 mod join;
+mod net;
 mod panic;
 mod remote;
 mod run;

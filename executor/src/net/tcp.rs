@@ -21,7 +21,7 @@ use std::time::Duration;
 ///     loop {
 ///         let (stream, _) = listener.accept().await?;
 ///         // A task for each connection: it writes back what it reads.
-///         quell::spawn(async move { futures::io::copy(&stream, &mut &stream).await });
+///         drop(quell::spawn(async move { futures::io::copy(&stream, &mut &stream).await }));
 ///     }
 /// }
 /// ```
