@@ -15,7 +15,7 @@ pub(crate) enum Event {
 }
 
 #[derive(Default)]
-pub(crate) struct Tracer;
+pub(crate) struct Tracer {}
 
 impl Tracer {
     #[inline]

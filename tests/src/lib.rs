@@ -220,7 +220,8 @@ pub fn finishes<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R 
         let _ = sender.send(());
         result
     });
-    match receiver.recv_timeout(Duration::from_secs(60)) {
+    // Generous, because valgrind slows everything down by a factor of fifty.
+    match receiver.recv_timeout(Duration::from_secs(300) + storm_seconds()) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs"),
         // Finished, or panicked, which `join` tells.
         _ => thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload)),

@@ -189,8 +189,8 @@ fn run_demo(options: Options, quiet: bool) -> ExitCode {
         Some(Outcome::AsPlanned) => {
             if !quiet {
                 say(format_args!(
-                    "\nAs planned. What finished is byte for byte what was served; what failed left\n\
-                     no temporary file and no connection behind. Look around in\n  {}",
+                    "\nAs planned. What finished is byte for byte what was served; what failed\n\
+                     left no temporary file and no connection behind. Look around in\n  {}",
                     from_here(&out).display()
                 ));
             }

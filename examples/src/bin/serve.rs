@@ -32,8 +32,8 @@ struct Args {
           value_parser = humantime::parse_duration)]
     grace: Duration,
 
-    /// Send each file at this rate on average, in bytes per second; as `slow=20000`, only files whose
-    /// name begins with `slow`. May be given several times; the first that fits counts.
+    /// Send each file at this rate on average, in bytes per second; as `slow=20000`, only files
+    /// whose name begins with `slow`. May be given several times; the first that fits counts.
     #[arg(long, value_name = "[PREFIX=]RATE")]
     throttle: Vec<Throttle>,
 

@@ -15,8 +15,8 @@ use tempfile::TempPath;
 ///
 /// * The file is created on the executor's thread. Were that a job of the pool, a cancellation, or
 ///   the end of the process, might come when the file exists and nobody has its guard.
-/// * A download that is dropped in the middle of a write removes the name at once. The write goes on
-///   into a file without a name, which the system frees when the job closes it.
+/// * A download that is dropped in the middle of a write removes the name at once. The write goes
+///   on into a file without a name, which the system frees when the job closes it.
 /// * It is renamed on the executor's thread, when no write is left. There is no suspension point
 ///   between that and the end of the download.
 ///

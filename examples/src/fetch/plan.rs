@@ -29,7 +29,9 @@ impl Job {
 /// several are called the same, the later ones get `.1`, `.2` and so on.
 ///
 /// ```
-/// let jobs = quell_examples::fetch::plan(["http://a.org/x/a%20b.txt", "http://b.org/a%20b.txt", "oops"]);
+/// use quell_examples::fetch::plan;
+///
+/// let jobs = plan(["http://a.org/x/a%20b.txt", "http://b.org/a%20b.txt", "oops"]);
 /// assert_eq!(jobs[0].name, "a b.txt");
 /// assert_eq!(jobs[1].name, "a b.txt.1");
 /// assert!(jobs[2].url.is_err());
