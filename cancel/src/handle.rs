@@ -88,9 +88,9 @@ impl CancelHandle {
             Err(reason) if state.later.len() < Self::LATER_REASONS => state.later.push(reason),
             Err(_) => {}
         }
-        // Cloned, not taken, because the future may be polled for another reason before this
-        // wake arrives. Woken outside of the lock, because a waker may call anything.
-        let waker = if news { state.waker.clone() } else { None };
+        // Taken, because no later request has to wake: the poll that follows ends the future. Woken
+        // outside of the lock, because a waker may call anything.
+        let waker = if news { state.waker.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -142,10 +142,12 @@ impl CancelHandle {
 
     /// Sets who is woken by a request, and answers whether one has been made. For executors.
     pub fn set_waker(&self, waker: &Waker) -> bool {
-        let mut state = self.lock();
-        let current = state.waker.as_ref().is_some_and(|current| current.will_wake(waker));
-        let old = if current { None } else { state.waker.replace(waker.clone()) };
-        drop(state);
+        if self.lock().waker.as_ref().is_some_and(|current| current.will_wake(waker)) {
+            return self.is_requested();
+        }
+        // Cloned and dropped outside of the lock, like every foreign waker.
+        let waker = waker.clone();
+        let old = self.lock().waker.replace(waker);
         drop(old);
         self.is_requested()
     }

@@ -23,7 +23,7 @@ use crate::task::{Run, State, Task, TaskRef};
 use crate::trace::{Event, Tracer};
 use crate::waker::{Popped, Slot};
 use crate::wheel::Timers;
-use quell_cancel::{CancelHandle, CancelKind, Cancelled, Reason, TaskId};
+use quell_cancel::{CancelHandle, CancelKind, Reason, TaskId};
 use slab::Slab;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
@@ -205,10 +205,12 @@ impl Executor {
         let header = &task.header;
         self.set_current(header.id, slot.key);
         self.tracer.event(|| Event::PollStart { task: header.id });
-        let done = match header.stop_requested() {
-            None => task.poll(&mut Context::from_waker(&slot.waker())),
-            Some(_) if header.state.get() == State::Draining => task.drained(),
-            Some(cancelled) => self.stop(task, cancelled),
+        let done = if !header.stop_requested() {
+            task.poll(&mut Context::from_waker(&slot.waker()))
+        } else if header.state.get() == State::Draining {
+            task.drained()
+        } else {
+            self.stop(task)
         };
         self.tracer.event(|| Event::PollEnd { task: header.id, done });
         self.current.set(None);
@@ -218,9 +220,9 @@ impl Executor {
     }
 
     /// Drops a task's future because it was asked to stop. `true` if that is all.
-    fn stop(&self, task: &TaskRef, cancelled: Cancelled) -> bool {
+    fn stop(&self, task: &TaskRef) -> bool {
         let outer = self.adopted.replace(Some(Vec::new()));
-        task.stop(cancelled);
+        task.stop();
         let children = self.adopted.replace(outer).unwrap_or_default();
         let draining = !children.is_empty() && task.drain(children);
         if draining {
@@ -416,12 +418,12 @@ impl Executor {
     }
 
     fn install(&self, slot: &'static Slot, task: TaskRef) {
-        self.tracer
-            .event(|| Event::Spawn { task: task.header.id, spawned_at: task.header.spawned_at });
+        let spawn = Event::Spawn { task: task.header.id, spawned_at: task.header.spawned_at };
         let key = self.tasks.borrow_mut().insert(Some(task));
         debug_assert_eq!(key, slot.key as usize);
         self.alive.set(self.alive.get() + 1);
         slot.occupy();
+        self.tracer.event(|| spawn);
         self.schedule(slot);
         if !self.entered.get() {
             self.home.unpark_if_asleep();

@@ -113,7 +113,17 @@ impl Home {
     // so it has not looked yet; and whoever raised it sees to it that the owner is awake.
 
     pub(crate) fn send(&self, message: Message) {
+        self.push(message);
+        self.ring();
+    }
+
+    /// The first half of `send`.
+    pub(crate) fn push(&self, message: Message) {
         self.queue.push(message);
+    }
+
+    /// The second half.
+    pub(crate) fn ring(&self) {
         // Most messages of a flood end here, without writing to memory that others read.
         if !self.news.load(Ordering::SeqCst) {
             self.news.store(true, Ordering::SeqCst);

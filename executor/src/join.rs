@@ -168,12 +168,7 @@ impl<T: 'static> Future for JoinHandle<T> {
         }
         let mut outcome: Option<Result<T, JoinError>> = None;
         self.task.take_outcome(&mut outcome);
-        let outcome = outcome.expect("`JoinHandle` polled after it had returned `Ready`");
-        Poll::Ready(outcome.map_err(|error| match (error, header.stop_requested()) {
-            // Knows of the requests that came while the task was being dropped, too.
-            (JoinError::Cancelled(_), Some(cancelled)) => JoinError::Cancelled(cancelled),
-            (error, _) => error,
-        }))
+        Poll::Ready(outcome.expect("`JoinHandle` polled after it had returned `Ready`"))
     }
 }
 
@@ -222,8 +217,8 @@ impl<T: 'static> Drop for JoinForwarding<T> {
         if self.finished || task.header.is_done() {
             return;
         }
-        let message = format!("its waiter at {} was dropped", self.called_at);
-        task.header.cancel(Reason::new(CancelKind::Parent).with_message(message));
+        let reason = Reason::at(CancelKind::Parent, self.called_at);
+        task.header.cancel(reason.with_message("its waiter was dropped"));
         // If the waiter is being stopped at this moment, its end must wait for the task's end.
         context::with(|executor| {
             if let Some(executor) = executor {
@@ -320,12 +315,12 @@ impl Drop for Payload {
 }
 
 impl Panic {
-    pub(crate) fn join_error(
+    pub(crate) fn new(
         header: &Header,
         payload: Box<dyn Any + Send>,
         earlier: Option<Panic>,
-    ) -> JoinError {
-        JoinError::Panicked(Panic {
+    ) -> Self {
+        Self {
             inner: Box::new(PanicInner {
                 task: header.id,
                 name: header.name().map(str::to_owned),
@@ -333,7 +328,7 @@ impl Panic {
                 payload: Mutex::new(Payload(Some(payload))),
                 earlier,
             }),
-        })
+        }
     }
 
     /// The task that panicked.

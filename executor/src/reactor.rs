@@ -21,130 +21,50 @@
 //!   works everywhere.
 //!
 //! An edge is not repeated. Therefore a direction counts as drained only when a system call has
-//! said `WouldBlock`. The well-known shortcut, to take a read that does not fill its buffer as a
-//! sign that nothing more is there, saves a system call and would lose the end of the stream: it
-//! may have come in one event with the bytes before it, and the poller does not tell.
+//! said `WouldBlock`, or when a read from a TCP connection did not fill its buffer and nothing but
+//! bytes had been announced: see [`Registration::poll_tcp_read`].
 
-mod events;
+mod poller;
 mod readiness;
+mod source;
 #[cfg(all(test, unix))]
 mod tests;
+
+pub(crate) use source::{AsSource, BorrowedSource, Direction, borrow};
 
 use crate::context;
 use crate::park::Unpark;
 use crate::task::contain;
-use events::Events;
-use polling::{AsRawSource, Event, PollMode, Poller};
+use poller::{Event, Mode, Poller};
 use readiness::Readiness;
+use source::Source;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-
-#[cfg(unix)]
-pub(crate) use std::os::fd::{AsFd as AsSource, BorrowedFd as BorrowedSource};
-#[cfg(windows)]
-pub(crate) use std::os::windows::io::{AsSocket as AsSource, BorrowedSocket as BorrowedSource};
-
-#[cfg(unix)]
-type RawSource = std::os::fd::RawFd;
-#[cfg(windows)]
-type RawSource = std::os::windows::io::RawSocket;
 
 /// How long the thread rests between two looks when the poller does not work any more.
 const LIMP: Duration = Duration::from_millis(10);
 
 pub(crate) struct Reactor {
-    poller: Arc<Poller>,
-    mode: PollMode,
+    poller: Box<dyn Poller>,
     /// What is registered, by the number of its file descriptor.
     sources: RefCell<HashMap<usize, Rc<Source>>>,
-    events: RefCell<Events>,
-    /// The wakers of one round of events, kept for its memory. Empty in between.
+    // What one round of events needs, kept for its memory. Empty in between.
+    events: Cell<Vec<Event>>,
     batch: Cell<Vec<Waker>>,
-}
-
-/// Something that can be waited for.
-struct Source {
-    raw: RawSource,
-    /// The file descriptor was closed behind our back: its number belongs to somebody else now.
-    lost: Cell<bool>,
-    read: Readiness,
-    write: Readiness,
-}
-
-/// What a task waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Read,
-    Write,
-}
-
-impl Source {
-    /// The name by which the poller calls it.
-    fn key(&self) -> usize {
-        self.raw as usize
-    }
-
-    fn readiness(&self, direction: Direction) -> &Readiness {
-        match direction {
-            Direction::Read => &self.read,
-            Direction::Write => &self.write,
-        }
-    }
-
-    /// The file descriptor, for the poller.
-    ///
-    /// # Errors
-    ///
-    /// If its number belongs to somebody else.
-    fn watched(&self) -> io::Result<BorrowedSource<'_>> {
-        if self.lost.get() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotConnected,
-                "the socket's file descriptor was closed by somebody else",
-            ));
-        }
-        // SAFETY: by the contract of `Registration::new` it is open until the registration is
-        // dropped. Only methods of a registration, its `drop` included, and the reactor for
-        // sources in its table come here; a source leaves the table with its registration.
-        Ok(unsafe { BorrowedSource::borrow_raw(self.raw) })
-    }
-
-    /// What the poller is to watch, in oneshot mode.
-    fn interest(&self) -> Event {
-        Event::new(self.key(), self.read.is_armed(), self.write.is_armed())
-    }
-}
-
-#[cfg(test)]
-thread_local! {
-    /// Has tests use what other operating systems use: oneshot mode and the poller's own `wait`.
-    pub(crate) static FORCE_PORTABLE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether to use what this operating system has and others have not.
-fn native() -> bool {
-    #[cfg(test)]
-    if FORCE_PORTABLE.get() {
-        return false;
-    }
-    true
 }
 
 impl Reactor {
     pub(crate) fn new() -> io::Result<Self> {
-        let poller = Arc::new(Poller::new()?);
-        let edge = native() && poller.supports_edge();
         Ok(Self {
-            mode: if edge { PollMode::Edge } else { PollMode::Oneshot },
+            poller: poller::new()?,
             sources: RefCell::default(),
-            events: RefCell::new(Events::new(poller.clone(), native())),
-            poller,
+            events: Cell::default(),
             batch: Cell::default(),
         })
     }
@@ -167,37 +87,38 @@ impl Reactor {
         if look_only && self.sources.borrow().is_empty() {
             return;
         }
-        let mut batch = self.batch.take();
-        let polled = self.take_events(timeout, &mut batch);
-        if polled.is_err() && !look_only {
-            self.limp(timeout, &mut batch);
-        }
-        wake_all(&mut batch);
-        self.batch.set(batch);
-    }
-
-    fn take_events(&self, timeout: Option<Duration>, batch: &mut Vec<Waker>) -> io::Result<()> {
-        self.events.borrow_mut().wait(timeout, |event| {
+        let (mut events, mut batch) = (self.events.take(), self.batch.take());
+        let waited = self.poller.wait(timeout, &mut events);
+        for event in events.drain(..) {
             let source = self.sources.borrow().get(&event.key).cloned();
             // There may be none: closed behind our back, and still open as a duplicate.
             if let Some(source) = source {
-                self.fire(&source, event, batch);
+                self.fire(&source, event, &mut batch);
             }
-        })
+        }
+        if waited.is_err() && !look_only {
+            self.limp(timeout, &mut batch);
+        }
+        wake_all(&mut batch);
+        self.events.set(events);
+        self.batch.set(batch);
     }
 
     fn fire(&self, source: &Source, event: Event, batch: &mut Vec<Waker>) {
-        if self.mode == PollMode::Oneshot {
+        if event.ending {
+            source.read.set_ending();
+        }
+        if self.poller.mode() == Mode::Oneshot {
             source.read.disarm();
             source.write.disarm();
         }
-        if event.readable {
+        if event.read {
             source.read.fire(batch);
         }
-        if event.writable {
+        if event.write {
             source.write.fire(batch);
         }
-        if self.mode == PollMode::Oneshot {
+        if self.poller.mode() == Mode::Oneshot {
             // The event has ended the watch over the other direction as well.
             for direction in [Direction::Read, Direction::Write] {
                 let readiness = source.readiness(direction);
@@ -225,7 +146,7 @@ impl Reactor {
     /// the source get an error.
     #[cold]
     fn give_up(source: &Source) {
-        source.lost.set(true);
+        source.lose();
         let mut batch = Vec::new();
         source.read.give_up(&mut batch);
         source.write.give_up(&mut batch);
@@ -233,7 +154,7 @@ impl Reactor {
     }
 
     pub(crate) fn unparker(&self) -> Arc<dyn Unpark> {
-        self.events.borrow().unparker()
+        self.poller.unparker()
     }
 
     /// Has the poller report `direction`, the next time it becomes ready or at once if it is.
@@ -243,22 +164,14 @@ impl Reactor {
         if readiness.is_armed() {
             return Ok(());
         }
-        match self.mode {
-            // It is drained: whatever comes now is an edge.
-            PollMode::Edge if !readiness.maybe_ready() => {}
-            // Its edge may have passed. Setting the interest again makes the poller look.
-            PollMode::Edge => {
-                let interest = Event::all(source.key());
-                self.poller.modify_with_mode(watched, interest, self.mode)?;
-            }
-            _ => {
-                readiness.arm();
-                let modified = self.poller.modify(watched, source.interest());
-                return modified.inspect_err(|_| readiness.disarm());
-            }
-        }
         readiness.arm();
-        Ok(())
+        if self.poller.mode() == Mode::Edge && !readiness.maybe_ready() {
+            // Whatever comes now is an edge.
+            return Ok(());
+        }
+        // In edge mode: its edge may have passed. This makes the poller look.
+        let armed = self.poller.arm(watched, source.interest());
+        armed.inspect_err(|_| readiness.disarm())
     }
 }
 
@@ -288,21 +201,18 @@ impl Registration {
     /// The file descriptor must stay open until the registration is dropped.
     pub(crate) unsafe fn new(source: BorrowedSource<'_>) -> io::Result<Self> {
         let reactor = Reactor::current()?;
-        let source = Source {
-            raw: AsRawSource::raw(&&source),
-            lost: Cell::new(false),
-            read: Readiness::new(),
-            write: Readiness::new(),
-        };
-        if reactor.mode == PollMode::Edge {
-            source.read.arm();
-            source.write.arm();
+        // SAFETY: it stays open as long as this registration is there, says the caller, and all
+        // calls of `watched` belong to that time. They come from methods of the registration, its
+        // `drop` included, and from the reactor for sources in its table, which a source leaves
+        // with its registration.
+        let new = unsafe { Source::new(source) };
+        // SAFETY: `drop` removes it.
+        unsafe { reactor.poller.add(source, new.key()) }.map_err(explain)?;
+        if reactor.poller.mode() == Mode::Edge {
+            new.read.arm();
+            new.write.arm();
         }
-        // SAFETY: `Drop` deletes it from the poller. It is open until then, says the caller.
-        let added =
-            unsafe { (reactor.poller).add_with_mode(source.raw, source.interest(), reactor.mode) };
-        added.map_err(explain)?;
-        let source = Rc::new(source);
+        let source = Rc::new(new);
         let same_number = (reactor.sources.borrow_mut()).insert(source.key(), source.clone());
         if let Some(lost) = same_number {
             // It was closed behind our back, or else the poller had said `AlreadyExists`.
@@ -327,6 +237,30 @@ impl Registration {
                 Poll::Pending
             }
         }
+    }
+
+    /// [`poll`](Self::poll), for reading from a TCP connection into a buffer of `size` bytes.
+    ///
+    /// A message that does not fill the buffer is all there is, as a rule, and then the next system
+    /// call would be in vain. The exceptions are what may come behind bytes without an event of its
+    /// own, because one event has announced both: the end of the stream, an error, urgent data. The
+    /// poller tells, or else that has to be assumed. What comes after the last event has an event
+    /// to come; that holds as well before the first one, because a poller looks when it is told of
+    /// a source. tokio does the same.
+    ///
+    /// Not so with Unix sockets and pipes, where a read may end between the messages of two
+    /// writers.
+    pub(crate) fn poll_tcp_read(
+        &self,
+        cx: &mut Context<'_>,
+        size: usize,
+        io: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(self.poll(Direction::Read, cx, io))?;
+        if (1..size).contains(&read) {
+            self.source.read.exhaust();
+        }
+        Poll::Ready(Ok(read))
     }
 
     /// Tries `io` until it says something other than `WouldBlock`.
@@ -385,7 +319,7 @@ impl Drop for Registration {
             return;
         };
         // Fails if the file descriptor was closed behind our back. Then the poller has forgotten it.
-        let _ = self.reactor.poller.delete(watched);
+        let _ = self.reactor.poller.remove(watched);
         let source = (self.reactor.sources.borrow_mut()).remove(&self.source.key());
         drop(source);
     }

@@ -64,7 +64,10 @@ impl Link {
             crate::task::contain(|| drop(call));
             return false;
         }
-        self.home.send(Message::Call(Box::new(call)));
+        self.home.push(Message::Call(Box::new(call)));
+        // A parker of the host's may come back here as well.
+        drop(closed);
+        self.home.ring();
         true
     }
 }

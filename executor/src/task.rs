@@ -79,6 +79,8 @@ struct Rare {
     waiting: RefCell<Vec<TaskRef>>,
     /// Tasks that this one waits for before it is done. Empty unless it drains.
     draining: RefCell<Vec<TaskRef>>,
+    /// What it panicked with.
+    panic: Cell<Option<Panic>>,
     /// Takes the outcome in place of a join handle.
     when_done: Cell<Option<WhenDone>>,
 }
@@ -174,16 +176,39 @@ impl Header {
         self.watched.set(true);
     }
 
-    /// The error the task ends with, if it has been asked to stop.
+    /// Whether the task has been asked to stop.
     #[inline]
-    pub(crate) fn stop_requested(&self) -> Option<Cancelled> {
-        if self.watched.get() { self.requested() } else { None }
+    pub(crate) fn stop_requested(&self) -> bool {
+        self.watched.get() && self.look_for_request()
     }
 
-    fn requested(&self) -> Option<Cancelled> {
+    fn look_for_request(&self) -> bool {
+        match self.shared_scope() {
+            Some(scope) => scope.is_requested(),
+            None => self.reason.get().is_some(),
+        }
+    }
+
+    fn cancelled(&self) -> Option<Cancelled> {
         match self.shared_scope() {
             Some(scope) => scope.cancelled(),
             None => self.reason.get().cloned().map(Cancelled::new),
+        }
+    }
+
+    /// The task, or a destructor of its future, has panicked.
+    fn panicked(&self, payload: Box<dyn Any + Send>) {
+        let panic = &self.rare().panic;
+        panic.set(Some(Panic::new(self, payload, panic.take())));
+    }
+
+    /// Why a task has ended without a value.
+    fn failure(&self) -> JoinError {
+        let panic = self.rare.get().and_then(|rare| rare.panic.take());
+        match (panic, self.cancelled()) {
+            (Some(panic), _) => JoinError::Panicked(panic),
+            (None, Some(cancelled)) => JoinError::Cancelled(cancelled),
+            (None, None) => JoinError::ExecutorGone,
         }
     }
 
@@ -250,8 +275,7 @@ impl Task<dyn Run> {
     {
         let header = Header::new(id, spawned_at, None);
         header.state.set(State::Done);
-        let stage = Stage::<F>::Ended(Err(JoinError::ExecutorGone));
-        Rc::new(Task { header, body: Body(RefCell::new(stage)) })
+        Rc::new(Task { header, body: Body(RefCell::new(Stage::<F>::Failed)) })
     }
 
     /// Polls the future. `true` if it has ended.
@@ -261,13 +285,13 @@ impl Task<dyn Run> {
     }
 
     /// Drops the future in place; the outcome is *cancelled*.
-    pub(crate) fn stop(&self, cancelled: Cancelled) {
-        self.body.stop(&self.header, JoinError::Cancelled(cancelled));
+    pub(crate) fn stop(&self) {
+        self.body.stop(&self.header);
     }
 
     /// Moves the outcome out, into an `Option<Result<T, JoinError>>`.
     pub(crate) fn take_outcome(&self, into: &mut dyn Any) {
-        self.body.take_outcome(into);
+        self.body.take_outcome(&self.header, into);
     }
 
     /// The task waits for `children` to end. `false` if there is none to wait for.
@@ -362,10 +386,10 @@ pub(crate) fn discard_payload(mut payload: Box<dyn Any + Send>) {
 pub(crate) trait Run {
     /// Polls the future. `true` if it has ended; its outcome is stored then.
     fn poll(&self, header: &Header, cx: &mut Context<'_>) -> bool;
-    /// Drops the future in place and stores `outcome`, or the panic of a destructor.
-    fn stop(&self, header: &Header, outcome: JoinError);
+    /// Drops the future in place. It has no output.
+    fn stop(&self, header: &Header);
     /// Moves the outcome out, into an `Option<Result<T, JoinError>>`.
-    fn take_outcome(&self, into: &mut dyn Any);
+    fn take_outcome(&self, header: &Header, into: &mut dyn Any);
     /// Drops the outcome. Does not panic.
     fn discard(&self);
 }
@@ -377,7 +401,10 @@ struct Body<F: Future>(RefCell<Stage<F>>);
 
 enum Stage<F: Future> {
     Running(F),
-    Ended(Result<F::Output, JoinError>),
+    /// It has ended with a value.
+    Value(F::Output),
+    /// It has ended without one. `Header::failure` knows why.
+    Failed,
     Taken,
 }
 
@@ -392,36 +419,38 @@ where
         let Stage::Running(future) = &mut *stage else { unreachable!("polled after its end") };
         // SAFETY: the future is inside an `Rc` and does not move from `Task::new` until it is
         // dropped in place, which is what assigning another stage does. No other code gets a
-        // `&mut` to it: `Body` is private, and this and `replace` are all that touch `Running`.
+        // `&mut` to it: `Body` is private, and this and `end` are all that touch `Running`.
         let future = unsafe { Pin::new_unchecked(future) };
-        let outcome = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        let output = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return false,
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(payload) => Err(Panic::join_error(header, payload, None)),
+            Ok(Poll::Ready(output)) => Some(output),
+            Err(payload) => {
+                header.panicked(payload);
+                None
+            }
         };
-        replace(&mut stage, header, outcome);
+        end(&mut stage, header, output);
         true
     }
 
-    fn stop(&self, header: &Header, outcome: JoinError) {
-        replace(&mut self.0.borrow_mut(), header, Err(outcome));
+    fn stop(&self, header: &Header) {
+        end(&mut self.0.borrow_mut(), header, None);
     }
 
-    fn take_outcome(&self, into: &mut dyn Any) {
+    fn take_outcome(&self, header: &Header, into: &mut dyn Any) {
         let into: &mut Option<Result<F::Output, JoinError>> =
             into.downcast_mut().expect("a join handle has the type of its task's output");
-        let mut stage = self.0.borrow_mut();
-        if let Stage::Ended(_) = *stage {
-            let Stage::Ended(outcome) = std::mem::replace(&mut *stage, Stage::Taken) else {
-                unreachable!("looked a line ago")
-            };
-            *into = Some(outcome);
-        }
+        *into = match std::mem::replace(&mut *self.0.borrow_mut(), Stage::Taken) {
+            Stage::Value(output) => Some(Ok(output)),
+            Stage::Failed => Some(Err(header.failure())),
+            Stage::Taken => None,
+            Stage::Running(_) => unreachable!("nobody takes an outcome before there is one"),
+        };
     }
 
     fn discard(&self) {
         let outcome = match self.0.try_borrow_mut() {
-            Ok(mut stage) if !matches!(*stage, Stage::Running(_)) => {
+            Ok(mut stage) if matches!(*stage, Stage::Value(_)) => {
                 std::mem::replace(&mut *stage, Stage::Taken)
             }
             _ => return,
@@ -431,25 +460,16 @@ where
     }
 }
 
-/// Drops the future in place and stores the outcome, or the panic of the future's destructor.
-fn replace<F: Future>(
-    stage: &mut Stage<F>,
-    header: &Header,
-    outcome: Result<F::Output, JoinError>,
-) {
+/// Drops the future in place, and stores its output if it has one and its destructor agrees.
+fn end<F: Future>(stage: &mut Stage<F>, header: &Header, output: Option<F::Output>) {
     // An assignment drops the old value where it is, which pinning demands, and writes the new one
     // even if that unwinds.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| *stage = Stage::Taken)) {
-        // The outcome that it replaces may hold an output with a destructor that panics as well.
-        let earlier = match outcome {
-            Err(JoinError::Panicked(panic)) => Some(panic),
-            other => {
-                contain(|| drop(other));
-                None
-            }
-        };
-        *stage = Stage::Ended(Err(Panic::join_error(header, payload, earlier)));
-    } else {
-        *stage = Stage::Ended(outcome);
+    match (catch_unwind(AssertUnwindSafe(|| *stage = Stage::Failed)), output) {
+        (Ok(()), Some(output)) => *stage = Stage::Value(output),
+        (Ok(()), None) => {}
+        (Err(payload), output) => {
+            header.panicked(payload);
+            contain(|| drop(output));
+        }
     }
 }

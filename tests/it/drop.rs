@@ -110,25 +110,27 @@ fn a_sleep_may_be_dropped_on_a_foreign_thread() {
 
 #[test]
 fn a_sleep_may_be_dropped_when_its_runtime_is_gone() {
-    let runtime = runtime();
-    let mut sleeps: Vec<_> = (0..3).map(|_| Box::pin(sleep(Duration::from_secs(60)))).collect();
-    runtime.block_on(poll_fn(|cx| {
-        for sleep in &mut sleeps {
-            assert!(sleep.as_mut().poll(cx).is_pending());
-        }
-        Poll::Ready(())
-    }));
-    drop(runtime);
-    sleeps.pop();
-    let next = self::runtime();
-    next.block_on(async {
-        // The next runtime's timers are its own, whatever is dropped of the last one's.
-        let mut own = Box::pin(sleep(Duration::from_secs(1)));
-        assert!(poll_once(&mut own).is_pending());
+    finishes(|| {
+        let runtime = runtime();
+        let mut sleeps: Vec<_> = (0..3).map(|_| Box::pin(sleep(Duration::from_secs(60)))).collect();
+        runtime.block_on(poll_fn(|cx| {
+            for sleep in &mut sleeps {
+                assert!(sleep.as_mut().poll(cx).is_pending());
+            }
+            Poll::Ready(())
+        }));
+        drop(runtime);
         sleeps.pop();
-        thread::spawn(move || drop(sleeps)).join().unwrap();
-        yield_now().await;
-        own.await;
+        let next = quell_tests::runtime();
+        next.block_on(async {
+            // The next runtime's timers are its own, whatever is dropped of the last one's.
+            let mut own = Box::pin(sleep(Duration::from_secs(1)));
+            assert!(poll_once(&mut own).is_pending());
+            sleeps.pop();
+            thread::spawn(move || drop(sleeps)).join().unwrap();
+            yield_now().await;
+            own.await;
+        });
     });
 }
 

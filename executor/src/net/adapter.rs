@@ -1,8 +1,7 @@
 //! Makes an asynchronous thing of a non-blocking one.
 
-use crate::reactor::{AsSource, BorrowedSource, Direction, Registration};
+use crate::reactor::{self, AsSource, Direction, Registration};
 use futures_io::{AsyncRead, AsyncWrite};
-use polling::AsSource as _;
 use socket2::SockRef;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -63,13 +62,12 @@ impl<T: AsSource + 'static> Async<T> {
     ///
     /// As [`new`](Self::new).
     pub fn new_nonblocking(io: T) -> io::Result<Self> {
-        let source: BorrowedSource<'_> = io.source();
         // SAFETY: the file descriptor stays open until the registration is dropped. `as_fd`
         // promises that for as long as `io` is borrowed, and it counts as borrowed all that time:
         // there is no `&mut` to it, moving it runs no code, and it is dropped or given away after
         // the registration. If this `Async` is leaked, so is `io`; being `'static`, it contains no
         // borrow that could end nevertheless.
-        let registration = unsafe { Registration::new(source)? };
+        let registration = unsafe { Registration::new(reactor::borrow(&io))? };
         Ok(Self { registration, io })
     }
 }
@@ -192,6 +190,16 @@ impl<T> Async<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         self.registration.poll(Direction::Write, cx, || operation(&self.io))
+    }
+
+    /// [`poll_read_with`](Self::poll_read_with), for a TCP connection and a buffer of `size` bytes.
+    pub(super) fn poll_tcp_read_with(
+        &self,
+        cx: &mut Context<'_>,
+        size: usize,
+        mut operation: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.registration.poll_tcp_read(cx, size, || operation(&self.io))
     }
 }
 

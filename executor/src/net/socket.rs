@@ -246,10 +246,6 @@ macro_rules! impl_stream {
             }
         }
 
-        impl AsyncRead for &$stream {
-            forward_read!(|this| &this.0);
-        }
-
         impl AsyncRead for $stream {
             forward_read!(|this| &*this);
         }

@@ -6,7 +6,7 @@ use super::{
 };
 use socket2::{Domain, SockAddr, SockRef, TcpKeepalive};
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::{self, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -60,6 +60,9 @@ impl TcpListener {
 /// Dropping it closes both directions. What has been written is still sent, unless there was
 /// something left to read: then the peer gets a reset.
 ///
+/// If the kernel has been told to do more than TCP here (`TCP_ULP`, for kernel TLS), a read may end
+/// where TCP's would not: use [`Async`] for that.
+///
 /// ```no_run
 /// use futures::io::{AsyncReadExt, AsyncWriteExt};
 /// use quell::net::TcpStream;
@@ -76,6 +79,25 @@ pub struct TcpStream(Async<net::TcpStream>);
 
 impl_socket!(TcpStream, net::TcpStream);
 impl_stream!(TcpStream, SocketAddr);
+
+impl AsyncRead for &TcpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        (self.0).poll_tcp_read_with(cx, buffer.len(), |mut stream| stream.read(buffer))
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let size = buffers.iter().map(|buffer| buffer.len()).sum();
+        (self.0).poll_tcp_read_with(cx, size, |mut stream| stream.read_vectored(buffers))
+    }
+}
 
 impl TcpStream {
     /// Connects to `address`.

@@ -52,6 +52,10 @@ pub struct UnixStream(Async<net::UnixStream>);
 impl_socket!(UnixStream, net::UnixStream);
 impl_stream!(UnixStream, SocketAddr);
 
+impl AsyncRead for &UnixStream {
+    forward_read!(|this| &this.0);
+}
+
 impl UnixStream {
     /// Connects to the listener at `path`.
     ///

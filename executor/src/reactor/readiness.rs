@@ -13,9 +13,11 @@ const MAX_POLLERS: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Readiness {
-    /// A system call has said `WouldBlock`, and there has been no event since: the next one would
-    /// say the same.
+    /// A system call has said `WouldBlock`, or we know that it would, and there has been no event
+    /// since.
     drained: Cell<bool>,
+    /// An event has announced that there will be something other than bytes.
+    ending: Cell<bool>,
     /// The poller will report it, once it is ready or at once if it is. Not so after an event: see
     /// `Reactor::arm`.
     armed: Cell<bool>,
@@ -38,11 +40,6 @@ enum Entry {
 }
 
 impl Readiness {
-    /// For a new source: nobody has tried yet.
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
     pub(super) fn maybe_ready(&self) -> bool {
         !self.drained.get()
     }
@@ -72,6 +69,18 @@ impl Readiness {
             }
         }
         None
+    }
+
+    /// There will be something other than bytes.
+    pub(super) fn set_ending(&self) {
+        self.ending.set(true);
+    }
+
+    /// All bytes have been taken that were there.
+    pub(super) fn exhaust(&self) {
+        if !self.ending.get() {
+            self.drained.set(true);
+        }
     }
 
     /// The poller says that it is ready: everybody who waits is to try.

@@ -1,7 +1,10 @@
 //! The protocol between those who wait and the poller, in both modes of the poller.
 
-use super::{FORCE_PORTABLE, PollMode, Reactor};
+use super::poller::portable::Portable;
+use super::poller::{Event, INSTEAD, Interest, Make, Mode, Poller};
+use super::{BorrowedSource, LIMP, Reactor, Source};
 use crate::net::{Async, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
+use crate::park::Unpark;
 use crate::{block_on, spawn, yield_now};
 use futures::future::{join, poll_immediate};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,19 +20,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
+/// The portable poller, as it is where there are no edges.
+fn oneshot() -> Box<dyn Poller> {
+    Box::new(Portable::new(Mode::Oneshot).unwrap())
+}
+
 fn in_both_modes<F: Future<Output = ()>>(test: impl Fn() -> F) {
-    for mode in [PollMode::Edge, PollMode::Oneshot] {
-        FORCE_PORTABLE.set(mode == PollMode::Oneshot);
+    for instead in [None, Some(oneshot as Make)] {
+        INSTEAD.set(instead);
         block_on(async {
             let reactor = Reactor::current().unwrap();
-            if reactor.poller.supports_edge() {
-                assert_eq!(reactor.mode, mode);
+            if instead.is_some() {
+                assert_eq!(reactor.poller.mode(), Mode::Oneshot);
             }
             test().await;
             assert!(reactor.sources.borrow().is_empty(), "a socket that is dropped leaves nothing");
         });
     }
-    FORCE_PORTABLE.set(false);
 }
 
 fn here() -> SocketAddr {
@@ -53,12 +60,14 @@ async fn fill(stream: &UnixStream) -> usize {
     written
 }
 
+fn source_of(socket: &impl AsRawFd) -> Rc<Source> {
+    let reactor = Reactor::current().unwrap();
+    reactor.sources.borrow()[&(socket.as_raw_fd() as usize)].clone()
+}
+
 /// How many wakers and entries of futures a stream holds for reading.
 fn waiting_to_read(stream: &UnixStream) -> (usize, usize) {
-    let reactor = Reactor::current().unwrap();
-    let sources = reactor.sources.borrow();
-    let source = &sources[&(stream.as_raw_fd() as usize)];
-    source.read.count_waiters()
+    source_of(stream).read.count_waiters()
 }
 
 #[derive(Default)]
@@ -138,6 +147,48 @@ fn the_end_is_seen_though_it_came_in_one_event_with_the_last_bytes() {
         (&client).write_all(b"bye").await.unwrap();
         drop(client);
         assert_eq!(reader.await.unwrap(), (3, 0));
+    });
+}
+
+#[test]
+fn an_error_is_seen_though_it_came_in_one_event_with_the_last_bytes() {
+    in_both_modes(|| async {
+        let (client, mut server) = tcp_pair().await;
+        let reader = spawn(async move {
+            let mut buffer = [0; 1024];
+            // Whether the bytes survive the reset is up to the operating system.
+            loop {
+                if let Err(error) = server.read(&mut buffer).await {
+                    return error.kind();
+                }
+            }
+        });
+        yield_now().await;
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        (&client).write_all(b"bye").await.unwrap();
+        drop(client);
+        assert_eq!(reader.await.unwrap(), io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn what_is_behind_urgent_data_is_read_though_all_came_in_one_event() {
+    in_both_modes(|| async {
+        let (client, mut server) = tcp_pair().await;
+        let reader = spawn(async move {
+            let mut received = Vec::new();
+            let mut buffer = [0; 1024];
+            while received.len() < 6 {
+                let len = server.read(&mut buffer).await.unwrap();
+                received.extend_from_slice(&buffer[..len]);
+            }
+            received
+        });
+        yield_now().await;
+        (&client).write_all(b"abc").await.unwrap();
+        socket2::SockRef::from(&client).send_out_of_band(b"!").unwrap();
+        (&client).write_all(b"def").await.unwrap();
+        assert_eq!(reader.await.unwrap(), b"abcdef");
     });
 }
 
@@ -425,6 +476,51 @@ fn a_descriptor_is_registered_once() {
     });
 }
 
+/// Cannot wait, as if somebody had closed its file descriptor.
+struct Broken(Box<dyn Poller>);
+
+impl Poller for Broken {
+    fn mode(&self) -> Mode {
+        self.0.mode()
+    }
+
+    unsafe fn add(&self, source: BorrowedSource<'_>, key: usize) -> io::Result<()> {
+        // SAFETY: the caller knows.
+        unsafe { self.0.add(source, key) }
+    }
+
+    fn arm(&self, source: BorrowedSource<'_>, interest: Interest) -> io::Result<()> {
+        self.0.arm(source, interest)
+    }
+
+    fn remove(&self, source: BorrowedSource<'_>) -> io::Result<()> {
+        self.0.remove(source)
+    }
+
+    fn wait(&self, _: Option<Duration>, _: &mut Vec<Event>) -> io::Result<()> {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+
+    fn unparker(&self) -> Arc<dyn Unpark> {
+        self.0.unparker()
+    }
+}
+
+#[test]
+fn a_poller_that_fails_makes_sockets_slow_and_not_dead() {
+    INSTEAD.set(Some(|| Box::new(Broken(oneshot()))));
+    block_on(async {
+        let (a, mut b) = UnixStream::pair().unwrap();
+        let read = spawn(async move { (&a).read(&mut [0; 8]).await.unwrap() });
+        yield_now().await;
+        let start = Instant::now();
+        Reactor::current().unwrap().wait(None);
+        assert!(start.elapsed() >= LIMP, "it must not be busy");
+        b.write_all(b"hello").await.unwrap();
+        assert_eq!(read.await.unwrap(), 5);
+    });
+}
+
 #[test]
 fn without_sockets_a_look_costs_nothing() {
     block_on(async {
@@ -438,14 +534,35 @@ fn without_sockets_a_look_costs_nothing() {
     });
 }
 
-/// Other pollers do not notice that a file descriptor was closed, take regular files, or have no
-/// descriptor of their own.
+/// Other pollers do not notice that a file descriptor was closed, and take regular files.
 #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
 mod on_epoll {
     use super::*;
-    use crate::reactor::LIMP;
-    use std::mem::ManuallyDrop;
-    use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+    use std::os::fd::BorrowedFd;
+
+    #[test]
+    fn a_read_that_does_not_fill_its_buffer_spares_the_next_one_until_the_end_is_announced() {
+        block_on(async {
+            let (mut client, mut server) = tcp_pair().await;
+            let mut buffer = [0; 8];
+            let may_try = |server: &TcpStream| source_of(server).read.maybe_ready();
+            for _ in 0..3 {
+                client.write_all(b"abc").await.unwrap();
+                assert_eq!(server.read(&mut buffer).await.unwrap(), 3);
+                assert!(!may_try(&server));
+            }
+            client.write_all(b"12345678").await.unwrap();
+            assert_eq!(server.read(&mut buffer).await.unwrap(), 8);
+            assert!(may_try(&server), "there may be more");
+            assert!(poll_immediate(server.read(&mut buffer)).await.is_none());
+            client.write_all(b"abc").await.unwrap();
+            client.close().await.unwrap();
+            assert_eq!(server.read(&mut buffer).await.unwrap(), 3);
+            assert!(may_try(&server), "the end is there");
+            assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
+            assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
+        });
+    }
 
     #[test]
     fn a_descriptor_closed_by_somebody_else_harms_nobody() {
@@ -489,32 +606,6 @@ mod on_epoll {
             let file = std::fs::File::open("Cargo.toml").unwrap();
             let error = Async::new(file).unwrap_err();
             assert!(error.to_string().contains("use a thread"), "{error}");
-        });
-    }
-
-    #[test]
-    fn a_poller_that_fails_makes_sockets_slow_and_not_dead() {
-        in_both_modes(|| async {
-            let (a, mut b) = UnixStream::pair().unwrap();
-            let read = spawn(async move {
-                let mut buffer = [0; 8];
-                (&a).read(&mut buffer).await.unwrap()
-            });
-            yield_now().await;
-            let reactor = Reactor::current().unwrap();
-            let null = std::fs::File::open("/dev/null").unwrap();
-            // SAFETY: the poller owns it and goes on doing so. It is replaced by another file, as the
-            // test wants, and neither closed nor used here after that.
-            let poller = unsafe { OwnedFd::from_raw_fd(reactor.poller.as_raw_fd()) };
-            let mut poller = ManuallyDrop::new(poller);
-            rustix::io::dup2(&null, &mut poller).unwrap();
-
-            let start = Instant::now();
-            reactor.wait(None);
-            assert!(start.elapsed() >= LIMP, "it must not be busy");
-            b.write_all(b"hello").await.unwrap();
-            assert_eq!(read.await.unwrap(), 5);
-            drop(b);
         });
     }
 
