@@ -62,7 +62,7 @@ pub(crate) struct Header {
     // Invariant: true if `reason` or `Rare::scope` is set.
     watched: Cell<bool>,
     /// Why the task was asked to stop, if that was through the join handle.
-    reason: OnceCell<Reason>,
+    reason: Cell<Option<Reason>>,
     /// The join handle's waker.
     joiner: Cell<Option<Waker>>,
     rare: OnceCell<Box<Rare>>,
@@ -107,7 +107,7 @@ impl Header {
             state: Cell::new(State::Alive),
             detached: Cell::new(false),
             watched: Cell::new(false),
-            reason: OnceCell::new(),
+            reason: Cell::new(None),
             joiner: Cell::new(None),
             rare: OnceCell::new(),
         }
@@ -134,17 +134,23 @@ impl Header {
         if self.shared_scope().is_some() {
             return self.scope().cancel_with(reason);
         }
-        match self.reason.set(reason) {
-            Ok(()) => {
-                self.watched.set(true);
-                if let Some(slot) = self.slot {
-                    slot.wake();
-                }
-                true
-            }
+        if self.with_reason(|first| first.is_some()) {
             // The second request: the first one keeps its place.
-            Err(later) => self.scope().cancel_with(later),
+            return self.scope().cancel_with(reason);
         }
+        self.reason.set(Some(reason));
+        self.watched.set(true);
+        if let Some(slot) = self.slot {
+            slot.wake();
+        }
+        true
+    }
+
+    fn with_reason<R>(&self, f: impl FnOnce(Option<&Reason>) -> R) -> R {
+        let reason = self.reason.take();
+        let result = f(reason.as_ref());
+        self.reason.set(reason);
+        result
     }
 
     fn shared_scope(&self) -> Option<&CancelHandle> {
@@ -155,8 +161,8 @@ impl Header {
     pub(crate) fn scope(&self) -> &CancelHandle {
         self.rare().scope.get_or_init(|| {
             let scope = CancelHandle::new(self.slot.map(|slot| (*slot.waker()).clone()));
-            if let Some(reason) = self.reason.get() {
-                scope.cancel_with(reason.clone());
+            if let Some(reason) = self.with_reason(|reason| reason.cloned()) {
+                scope.cancel_with(reason);
             }
             if self.is_done() {
                 scope.finish();
@@ -185,14 +191,7 @@ impl Header {
     fn look_for_request(&self) -> bool {
         match self.shared_scope() {
             Some(scope) => scope.is_requested(),
-            None => self.reason.get().is_some(),
-        }
-    }
-
-    fn cancelled(&self) -> Option<Cancelled> {
-        match self.shared_scope() {
-            Some(scope) => scope.cancelled(),
-            None => self.reason.get().cloned().map(Cancelled::new),
+            None => self.with_reason(|reason| reason.is_some()),
         }
     }
 
@@ -202,14 +201,16 @@ impl Header {
         panic.set(Some(Panic::new(self, payload, panic.take())));
     }
 
-    /// Why a task has ended without a value.
+    /// Why the task has ended without a value. Asked once.
     fn failure(&self) -> JoinError {
-        let panic = self.rare.get().and_then(|rare| rare.panic.take());
-        match (panic, self.cancelled()) {
-            (Some(panic), _) => JoinError::Panicked(panic),
-            (None, Some(cancelled)) => JoinError::Cancelled(cancelled),
-            (None, None) => JoinError::ExecutorGone,
+        if let Some(panic) = self.rare.get().and_then(|rare| rare.panic.take()) {
+            return JoinError::Panicked(panic);
         }
+        let cancelled = match self.shared_scope() {
+            Some(scope) => scope.cancelled(),
+            None => self.reason.take().map(Cancelled::new),
+        };
+        cancelled.map_or(JoinError::ExecutorGone, JoinError::Cancelled)
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Waits for anything that the operating system can wait for: sockets of all kinds, pipes,
-/// terminals, inotify, event and timer descriptors. Regular files are always ready and need a
-/// thread instead.
+/// terminals, inotify, event and timer descriptors; on Windows, sockets. Regular files are always
+/// ready and need a thread instead.
 ///
 /// The types of this module are built on it. Use it for those that are not here:
 ///
