@@ -89,9 +89,8 @@ impl Latch {
     pub fn count_down(&self) {
         let left = self.left.get() - 1;
         self.left.set(left);
-        if left == 0
-            && let Some(waker) = self.waker.take()
-        {
+        let done = if left == 0 { self.waker.take() } else { None };
+        if let Some(waker) = done {
             waker.wake();
         }
     }
