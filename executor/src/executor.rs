@@ -339,9 +339,8 @@ impl Executor {
         if self.timers.is_empty() {
             return;
         }
-        let now = self.now();
         // One at a time: a foreign waker may come back here for a timer of its own.
-        while let Some(waker) = self.timers.pop_due(now) {
+        for waker in self.timers.due(self.now()) {
             crate::task::contain(|| waker.wake());
         }
     }
@@ -369,6 +368,12 @@ impl Executor {
     #[cfg_attr(not(feature = "net"), expect(dead_code, reason = "there are no sockets"))]
     pub(crate) fn drives(&self, reactor: &Reactor) -> bool {
         (self.reactor.get()).is_some_and(|mine| std::ptr::eq(&**mine, reactor))
+    }
+
+    /// Whether it is `instant` or later. Asks the clock only if the last answer does not tell.
+    #[cfg_attr(not(feature = "time"), expect(dead_code, reason = "there are no timers"))]
+    pub(crate) fn is_past(&self, instant: Instant) -> bool {
+        self.latest.get() >= instant || self.now() >= instant
     }
 
     /// The time. A clock that is set back stands still here until it has caught up.

@@ -82,11 +82,15 @@ impl Timers {
         Some(waker)
     }
 
-    /// Takes out the first timer that is due at `now`.
-    pub(crate) fn pop_due(&self, now: Instant) -> Option<Waker> {
-        let waker = self.wheel.borrow_mut().pop_due(self.nanos_down(now))?;
-        self.len.set(self.len.get() - 1);
-        Some(waker)
+    /// Takes out the timers that are due at `now`, one with each call of `next`.
+    pub(crate) fn due(&self, now: Instant) -> impl Iterator<Item = Waker> + '_ {
+        // `u64::MAX` is never reached.
+        let now = self.nanos(now).min(u64::MAX - 1);
+        std::iter::from_fn(move || {
+            let waker = self.wheel.borrow_mut().pop_due(now)?;
+            self.len.set(self.len.get() - 1);
+            Some(waker)
+        })
     }
 
     /// When the first timer is due, exactly. Looks at all timers of one slot.
@@ -104,11 +108,6 @@ impl Timers {
         let nanos = instant.saturating_duration_since(self.start).as_nanos();
         // 584 years from the start and everything after it are the same.
         u64::try_from(nanos).unwrap_or(u64::MAX)
-    }
-
-    fn nanos_down(&self, now: Instant) -> u64 {
-        // `u64::MAX` is never reached.
-        self.nanos(now).min(u64::MAX - 1)
     }
 
     /// `None` for "never".
@@ -197,6 +196,12 @@ impl Wheel {
                 return None;
             };
             self.elapsed = start;
+            let list = &self.lists[level * SLOTS + slot];
+            // A timer that is alone in the first slot is the first timer. It need not go down level
+            // by level if it is due.
+            if list.first == list.last && self.timers[list.first as usize].deadline <= now {
+                return Some(self.take(list.first));
+            }
             self.cascade(level, slot);
         }
     }
@@ -306,6 +311,8 @@ impl Wheel {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::task::Wake;
 
     fn wheel_with(deadlines: &[u64]) -> (Wheel, Vec<TimerKey>) {
         let mut wheel = Wheel::new(0);
@@ -364,30 +371,33 @@ mod tests {
                 random % below
             };
             let mut wheel = Wheel::new(0);
-            // (deadline, number of insertion) -> key
-            let mut model: BTreeMap<(u64, u64), TimerKey> = BTreeMap::new();
+            // (deadline, number of insertion) -> (key, waker)
+            let mut model: BTreeMap<(u64, u64), (TimerKey, Waker)> = BTreeMap::new();
             let mut now = 0;
             for step in 0..400 {
                 match next(4) {
                     0 | 1 => {
                         let bits = next(40);
                         let deadline = now + 1 + next(1 << bits);
-                        let key = wheel.insert(deadline, Waker::noop().clone());
-                        model.insert((deadline, step), key);
+                        let waker = Waker::from(Arc::new(Distinct));
+                        let key = wheel.insert(deadline, waker.clone());
+                        model.insert((deadline, step), (key, waker));
                     }
                     2 if !model.is_empty() => {
                         let victim = next(model.len() as u64) as usize;
                         let at = *model.keys().nth(victim).unwrap();
-                        assert!(wheel.remove(model.remove(&at).unwrap()).is_some());
+                        let (key, waker) = model.remove(&at).unwrap();
+                        assert!(wheel.remove(key).expect("is pending").will_wake(&waker));
                     }
                     _ => {
                         let bits = next(38);
                         now += next(1 << bits);
-                        while let Some(first) = first_due(&mut wheel, now) {
-                            let ((deadline, _), key) = model.pop_first().expect("model has it");
+                        while let Some(first) = wheel.pop_due(now) {
+                            let ((deadline, _), (key, waker)) =
+                                model.pop_first().expect("model has it");
                             assert!(deadline <= now);
-                            assert_eq!((first.index, first.serial), (key.index, key.serial));
-                            wheel.remove(key);
+                            assert!(first.will_wake(&waker));
+                            assert!(wheel.remove(key).is_none());
                         }
                         assert!(model.keys().next().is_none_or(|(deadline, _)| *deadline > now));
                     }
@@ -400,15 +410,10 @@ mod tests {
         }
     }
 
-    /// The key of the timer that `pop_due` would take, left in place.
-    fn first_due(wheel: &mut Wheel, now: u64) -> Option<TimerKey> {
-        // Popping and putting back would change the order, so look for it as `pop_due` does.
-        while wheel.lists[DUE].first == NIL {
-            let (level, slot, _) = wheel.next_slot().filter(|(.., start)| *start <= now)?;
-            wheel.elapsed = wheel.next_slot().expect("just seen").2;
-            wheel.cascade(level, slot);
-        }
-        let index = wheel.lists[DUE].first;
-        Some(TimerKey { index, serial: wheel.timers[index as usize].serial })
+    /// Each `Arc` of it makes a waker of its own.
+    struct Distinct;
+
+    impl Wake for Distinct {
+        fn wake(self: Arc<Self>) {}
     }
 }

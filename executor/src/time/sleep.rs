@@ -100,13 +100,12 @@ impl Sleep {
     }
 
     fn poll_on(&mut self, executor: &Executor, cx: &mut Context<'_>) -> Poll<()> {
-        let now = executor.now();
         let deadline = match self.due {
             Due::At(deadline) => deadline,
-            Due::After(duration) => deadline_after(now, duration),
+            Due::After(duration) => deadline_after(executor.now(), duration),
         };
         self.due = Due::At(deadline);
-        if now >= deadline {
+        if executor.is_past(deadline) {
             self.unregister();
             return Poll::Ready(());
         }
