@@ -92,7 +92,7 @@ impl Runtime {
     /// already.
     pub fn run<F: Future>(&self, main: F) -> Result<F::Output, RunError> {
         let enter = self.enter("run");
-        let watch = if self.signals { Some(Watch::new(&enter)?) } else { None };
+        let watch = if self.signals { Some(Watch::new()?) } else { None };
         let (main, scope) = cancellable(main);
         enter.set_main_scope(Some(scope.clone()));
         // Whatever becomes of `main`, the others are asked to stop.

@@ -12,7 +12,6 @@
 #[cfg_attr(unix, path = "signal/bell_unix.rs")]
 mod bell;
 
-use crate::executor::Executor;
 use bell::Bell;
 use quell_cancel::{CancelHandle, CancelKind, Reason};
 use signal_hook::SigId;
@@ -158,7 +157,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(_executor: &Executor) -> io::Result<Self> {
+    /// On the executor that is running on this thread.
+    pub(crate) fn new() -> io::Result<Self> {
         let inbox = Inbox::new(&Signal::ALL)?;
         if RUNS.fetch_add(1, Ordering::SeqCst) == 0 {
             RECEIVED.store(0, Ordering::SeqCst);

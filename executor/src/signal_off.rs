@@ -1,6 +1,5 @@
 //! Stands in for `signal.rs` when the feature `signal` is off: no signal is ever seen.
 
-use crate::executor::Executor;
 use quell_cancel::CancelHandle;
 use std::future::Future;
 use std::io;
@@ -19,7 +18,7 @@ impl Signal {
 pub(crate) struct Watch;
 
 impl Watch {
-    pub(crate) fn new(_executor: &Executor) -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self)
     }
 

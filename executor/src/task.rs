@@ -131,11 +131,8 @@ impl Header {
         if self.is_done() {
             return false;
         }
-        if self.shared_scope().is_some() {
-            return self.scope().cancel_with(reason);
-        }
-        if self.with_reason(|first| first.is_some()) {
-            // The second request: the first one keeps its place.
+        if self.watched.get() {
+            // Not the first request, or somebody has a handle: the scope keeps the reasons in order.
             return self.scope().cancel_with(reason);
         }
         self.reason.set(Some(reason));

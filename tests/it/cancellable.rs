@@ -244,22 +244,26 @@ fn it_works_on_futures_local_pool() {
     });
 }
 
+fn check_on_tokio(runtime: &tokio::runtime::Runtime) {
+    let tasks = RefCell::new(Vec::new());
+    check_on(
+        100,
+        |task| tasks.borrow_mut().push(runtime.spawn(task)),
+        || {
+            runtime.block_on(async {
+                for task in tasks.take() {
+                    task.await.unwrap();
+                }
+            });
+        },
+    );
+}
+
 #[test]
 fn it_works_on_tokio_with_one_thread() {
     finishes(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let tasks = RefCell::new(Vec::new());
-        check_on(
-            100,
-            |task| tasks.borrow_mut().push(runtime.spawn(task)),
-            || {
-                runtime.block_on(async {
-                    for task in tasks.take() {
-                        task.await.unwrap();
-                    }
-                });
-            },
-        );
+        check_on_tokio(&runtime);
     });
 }
 
@@ -268,18 +272,7 @@ fn it_works_on_tokio_with_many_threads() {
     finishes(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-        let tasks = RefCell::new(Vec::new());
-        check_on(
-            100,
-            |task| tasks.borrow_mut().push(runtime.spawn(task)),
-            || {
-                runtime.block_on(async {
-                    for task in tasks.take() {
-                        task.await.unwrap();
-                    }
-                });
-            },
-        );
+        check_on_tokio(&runtime);
     });
 }
 

@@ -226,18 +226,23 @@ fn law_22_destructors_that_spawn_without_end_do_not_hang_the_shutdown() {
     });
 }
 
+/// A value whose destructor spawns a task that is never done. The task counts its own drop.
+fn spawns_a_busy_task(drops: &Count) -> OnDrop<impl FnMut() + use<>> {
+    let guard = drops.on_drop();
+    let mut busy = Some(async move {
+        let _guard = guard;
+        loop {
+            yield_now().await;
+        }
+    });
+    OnDrop(move || drop(spawn(busy.take().unwrap())))
+}
+
 #[test]
 fn law_22_a_busy_task_spawned_by_a_destructor_does_not_hang_the_shutdown() {
     finishes(|| {
         let drops = Count::new();
-        let guard = drops.on_drop();
-        let mut busy = Some(async move {
-            let _guard = guard;
-            loop {
-                yield_now().await;
-            }
-        });
-        let spawns = OnDrop(move || drop(spawn(busy.take().unwrap())));
+        let spawns = spawns_a_busy_task(&drops);
         let runtime = runtime();
         runtime
             .run(async {
@@ -256,14 +261,7 @@ fn law_22_a_busy_task_spawned_by_a_destructor_does_not_hang_the_shutdown() {
 fn law_22_a_busy_task_spawned_while_a_runtime_is_dropped_does_not_hang_the_drop() {
     finishes(|| {
         let drops = Count::new();
-        let guard = drops.on_drop();
-        let mut busy = Some(async move {
-            let _guard = guard;
-            loop {
-                yield_now().await;
-            }
-        });
-        let spawns = OnDrop(move || drop(spawn(busy.take().unwrap())));
+        let spawns = spawns_a_busy_task(&drops);
         let runtime = runtime();
         drop(runtime.spawn(async move {
             let _spawns = spawns;

@@ -42,6 +42,11 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep { due: Due::At(deadline), timer: None }
 }
 
+/// Waits for `duration`, counted from the first poll.
+pub(super) fn sleep_from_first_poll(duration: Duration) -> Sleep {
+    Sleep { due: Due::After(duration), timer: None }
+}
+
 /// The future of [`sleep`] and [`sleep_until`].
 ///
 /// It is `Send` and `Sync`, as libraries like hyper demand, although the timer belongs to one
@@ -100,12 +105,14 @@ impl Sleep {
     }
 
     fn poll_on(&mut self, executor: &Executor, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = match self.due {
-            Due::At(deadline) => deadline,
-            Due::After(duration) => deadline_after(executor.now(), duration),
+        let (deadline, is_past) = match self.due {
+            Due::At(deadline) => (deadline, executor.is_past(deadline)),
+            Due::After(duration) => {
+                (deadline_after(executor.now(), duration), duration == Duration::ZERO)
+            }
         };
         self.due = Due::At(deadline);
-        if executor.is_past(deadline) {
+        if is_past {
             self.unregister();
             return Poll::Ready(());
         }

@@ -1,6 +1,7 @@
 //! Giving up on a future after a while.
 
-use super::{Elapsed, Sleep, deadline_after, now, sleep_until};
+use super::sleep::sleep_from_first_poll;
+use super::{Elapsed, Sleep, sleep_until};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
@@ -94,8 +95,8 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         if let LimitProjection::After { duration } = this.limit.as_mut().project() {
-            let deadline = deadline_after(now(), *duration);
-            this.limit.set(Limit::At { sleep: sleep_until(deadline) });
+            let sleep = sleep_from_first_poll(*duration);
+            this.limit.set(Limit::At { sleep });
         }
         let LimitProjection::At { sleep } = this.limit.project() else {
             unreachable!("set a line ago")
