@@ -72,9 +72,10 @@ macro_rules! contender {
     };
 }
 
-/// A row that needs an executor only.
-macro_rules! executors {
-    ($name:literal, $operations:literal, $workload:path $(, $parameter:literal)?) => {
+/// A row. What async-executor is called in it: `AsyncExecutor`, or `Smol` if timers or sockets are
+/// needed as well.
+macro_rules! row {
+    ($last:ident, $name:literal, $operations:literal, $workload:path $(, $parameter:literal)?) => {
         Row {
             name: $name,
             operations: $operations,
@@ -82,23 +83,7 @@ macro_rules! executors {
                 contender!(Quell, $workload $(, $parameter)?),
                 contender!(TokioLocalSet, $workload $(, $parameter)?),
                 contender!(TokioLocalRuntime, $workload $(, $parameter)?),
-                contender!(AsyncExecutor, $workload $(, $parameter)?),
-            ],
-        }
-    };
-}
-
-/// A row that needs timers or sockets as well.
-macro_rules! runtimes {
-    ($name:literal, $operations:literal, $workload:path $(, $parameter:literal)?) => {
-        Row {
-            name: $name,
-            operations: $operations,
-            contenders: vec![
-                contender!(Quell, $workload $(, $parameter)?),
-                contender!(TokioLocalSet, $workload $(, $parameter)?),
-                contender!(TokioLocalRuntime, $workload $(, $parameter)?),
-                contender!(Smol, $workload $(, $parameter)?),
+                contender!($last, $workload $(, $parameter)?),
             ],
         }
     };
@@ -107,27 +92,27 @@ macro_rules! runtimes {
 /// All rows, in the order of the table.
 pub fn rows() -> Vec<Row> {
     vec![
-        executors!("spawn_many_local/1k", 1_000, spawn::many),
-        executors!("spawn_many_local/100k", 100_000, spawn::many),
-        executors!("spawn_one", 10_000, spawn::one),
-        executors!("spawn_detached", 100_000, spawn::detached),
-        executors!("yield_now/1", 100_000, schedule::yields, 1),
-        executors!("yield_now/1000", 100_000, schedule::yields, 1000),
-        executors!("ping_pong", 100_000, schedule::ping_pong),
-        executors!("ring/1000", 100_000, schedule::ring, 1000),
-        executors!("cancel_many/100k", 100_000, cancel::many),
-        executors!("cancel_each/100k", 100_000, cancel::each),
-        runtimes!("timeout_ready", 10_000, time::timeout_ready),
-        runtimes!("timeout_cancelled", 10_000, time::timeout_cancelled),
-        runtimes!("sleep/10k", 10_000, time::sleeps),
-        executors!("remote_wake/1", 1_000, remote::wake, 1),
-        executors!("remote_wake/64", 10_000, remote::wake, 64),
-        runtimes!("tcp_echo/1", 1_000, net::echo, 1),
-        runtimes!("tcp_echo/100", 10_000, net::echo, 100),
+        row!(AsyncExecutor, "spawn_many_local/1k", 1_000, spawn::many),
+        row!(AsyncExecutor, "spawn_many_local/100k", 100_000, spawn::many),
+        row!(AsyncExecutor, "spawn_one", 10_000, spawn::one),
+        row!(AsyncExecutor, "spawn_detached", 100_000, spawn::detached),
+        row!(AsyncExecutor, "yield_now/1", 100_000, schedule::yields, 1),
+        row!(AsyncExecutor, "yield_now/1000", 100_000, schedule::yields, 1000),
+        row!(AsyncExecutor, "ping_pong", 100_000, schedule::ping_pong),
+        row!(AsyncExecutor, "ring/1000", 100_000, schedule::ring, 1000),
+        row!(AsyncExecutor, "cancel_many/100k", 100_000, cancel::many),
+        row!(AsyncExecutor, "cancel_each/100k", 100_000, cancel::each),
+        row!(Smol, "timeout_ready", 10_000, time::timeout_ready),
+        row!(Smol, "timeout_cancelled", 10_000, time::timeout_cancelled),
+        row!(Smol, "sleep/10k", 10_000, time::sleeps),
+        row!(AsyncExecutor, "remote_wake/1", 1_000, remote::wake, 1),
+        row!(AsyncExecutor, "remote_wake/64", 10_000, remote::wake, 64),
+        row!(Smol, "tcp_echo/1", 1_000, net::echo, 1),
+        row!(Smol, "tcp_echo/100", 10_000, net::echo, 100),
     ]
 }
 
 /// What the rows named `cancel_*` do before their timed part.
 pub fn park() -> Row {
-    executors!("park", 100_000, cancel::park)
+    row!(AsyncExecutor, "park", 100_000, cancel::park)
 }
